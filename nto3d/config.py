@@ -1,0 +1,206 @@
+"""What can be configured: one dataclass a group. Hydra composes them, `validate` checks the values; imports no torch.
+
+Every field is documented where it stands; the YAML files under `configs/` only choose values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import Enum
+
+from omegaconf import MISSING
+
+
+class Mode(Enum):
+    """What a run does."""
+
+    multiview = "multiview"
+
+
+class Reader(Enum):
+    """Where a scene comes from."""
+
+    dtu = "dtu"  # a folder in the DTU/NeuS layout
+    synthetic = "synthetic"  # the same layout, made on first use from a recipe
+
+
+class MaskUse(Enum):
+    """Whether masks are used for training."""
+
+    given = "given"  # the segmenter's masks
+    none = "none"  # no masks: everything in the sphere is reconstructed, a background model explains the rest
+
+
+class SegmenterName(Enum):
+    """Where masks come from."""
+
+    precomputed = "precomputed"  # the scene's mask folder
+
+
+class Backend(Enum):
+    """Which code evaluates the hash grid."""
+
+    warp = "warp"
+    torch = "torch"
+    tcnn = "tcnn"
+
+
+class ColorLoss(Enum):
+    """Distance between rendered and true colour."""
+
+    l1 = "l1"
+    huber = "huber"
+
+
+class Precision(Enum):
+    """Arithmetic of the MLPs on CUDA (the CPU always computes in float32)."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class MeshFormat(Enum):
+    """File formats a mesh can be written in."""
+
+    ply = "ply"
+    obj = "obj"
+    glb = "glb"
+
+
+@dataclass
+class SceneConfig:
+    """The pictures to train on."""
+
+    reader: Reader = Reader.dtu
+    path: str = MISSING  # the scene's folder
+    name: str = "scene"  # used for the run folder
+    downscale: int = 1  # integer factor by which the pictures are reduced when read
+    masks: MaskUse = MaskUse.given
+    test_views: list[int] | None = None  # held-out views; null: DTU's list or every eighth
+    recipe: str = "sample"  # reader=synthetic: which procedural scene
+    seed: int = 0  # reader=synthetic
+
+
+@dataclass
+class SegmenterConfig:
+    """Where the masks come from."""
+
+    name: SegmenterName = SegmenterName.precomputed
+
+
+@dataclass
+class EncodingConfig:
+    """The multi-resolution hash grid (Mueller et al. 2022)."""
+
+    backend: Backend = Backend.warp
+    levels: int = 10
+    features: int = 2  # per level
+    log2_entries: int = 15  # table entries per level
+    base_resolution: int = 16
+    max_resolution: int = 512
+
+
+@dataclass
+class FieldConfig:
+    """The MLPs behind the hash grid (NeuS, Wang et al. 2021)."""
+
+    hidden: int = 64  # width of the SDF MLP
+    layers: int = 1  # hidden layers of the SDF MLP
+    geometry_features: int = 15
+    color_hidden: int = 64
+    color_layers: int = 2
+    sphere_radius: float = 0.5  # radius of the initial sphere, normalized units
+    init_inv_std: float = 20.0  # initial sharpness s of the density, 1 / normalized unit
+    background_log2_entries: int = 14  # hash table of the background model (masks=none)
+
+
+@dataclass
+class LossConfig:
+    """Weights of the losses."""
+
+    color: ColorLoss = ColorLoss.huber
+    color_weight: float = 1.0
+    mask_weight: float = 0.1
+    eikonal_weight: float = 0.1
+    curvature_weight: float = 0.0
+
+
+@dataclass
+class TrainerConfig:
+    """The training loop."""
+
+    steps: int = 4000
+    samples_per_step: int = 6144  # the number of rays adapts so that a step has about this many samples
+    max_rays: int = 2048  # rays a step at the most
+    lr: float = 1e-2  # hash grid; MLPs take mlp_lr
+    mlp_lr: float = 2e-3
+    variance_lr: float = 5e-3  # of NeuS's sharpness, which is learned as exp(10 v)
+    warmup_steps: int = 100
+    decay: float = 0.03  # learning rate at the end, as a share of lr
+    clip_norm: float = 1.0
+    grid_resolution: int = 128  # occupancy grid cells along an axis
+    grid_start: int = 100  # first step after which the grid is pruned
+    grid_every: int = 50  # steps between refreshes of the occupancy grid
+    step_size: float = 0.008  # ray marching step at the end, normalized units
+    max_step_size: float = 0.03  # ray marching step at the start; in between it follows the width of the surface
+    least_weight: float = 0.003  # samples that weigh less, by the occupancy grid's rough SDF, are left out
+    anneal_steps: int = 1000  # cosine annealing of NeuS
+    coarse_to_fine_steps: int = 1000  # until all hash grid levels take part
+    start_levels: int = 4  # hash grid levels that take part from the first step
+    precision: Precision = Precision.float32
+    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+    checkpoint_every: int = 1000  # steps
+    log_every: int = 50  # steps between scalars
+    image_every: int = 1000  # steps between TensorBoard pictures; 0: none
+
+
+@dataclass
+class ExportConfig:
+    """The mesh."""
+
+    resolution: int = 256  # cells along the longest side of the region of interest
+    format: MeshFormat = MeshFormat.ply
+    largest_only: bool = True  # keep only the largest component
+    colors: bool = True
+    output: str | None = None  # scripts/export_mesh.py: file to write; null: RUN/mesh.FORMAT
+
+
+@dataclass
+class EvaluateConfig:
+    """What is measured after training."""
+
+    enabled: bool = True
+    points: str | None = None  # npz with key xyz [P, 3], world units: distance of check points to the mesh
+    max_views: int | None = None  # evaluate at most so many held-out views
+    report: bool = True
+    chamfer_samples: int = 200_000
+    fscore_threshold: float = 0.01  # share of the ground truth's bounding-box diagonal
+
+
+@dataclass
+class LoggerConfig:
+    """Logs while training."""
+
+    tensorboard: bool = True
+
+
+@dataclass
+class Config:
+    """The whole configuration of a run."""
+
+    mode: Mode = Mode.multiview
+    output: str = MISSING  # the run's folder
+    resume: str | None = None  # a run's folder to go on with
+    seed: int = 0
+    device: str = "auto"  # auto, cpu, cuda, cuda:N
+    threads: int | None = None  # CPU threads; null: all cores
+    scene: SceneConfig = dataclasses.field(default_factory=SceneConfig)
+    segmenter: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
+    encoding: EncodingConfig = dataclasses.field(default_factory=EncodingConfig)
+    field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
+    trainer: TrainerConfig = dataclasses.field(default_factory=TrainerConfig)
+    export: ExportConfig = dataclasses.field(default_factory=ExportConfig)
+    evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
+    logger: LoggerConfig = dataclasses.field(default_factory=LoggerConfig)

@@ -1,0 +1,122 @@
+"""Values that have the right type and cannot work all the same; imports no torch."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nto3d.config import Config
+from nto3d.errors import InputError
+
+_BIG = 1e9
+
+# key: (least, most) value, both allowed; keys that may be null are skipped when they are
+_RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "threads": (1, 1024),
+    "scene.downscale": (1, 64),
+    "scene.seed": (0, 2**32 - 1),
+    "encoding.levels": (1, 32),
+    "encoding.features": (1, 8),
+    "encoding.log2_entries": (4, 24),
+    "encoding.base_resolution": (2, 4096),
+    "encoding.max_resolution": (2, 65536),
+    "field.hidden": (1, 4096),
+    "field.layers": (1, 16),
+    "field.geometry_features": (1, 1024),
+    "field.color_hidden": (1, 4096),
+    "field.color_layers": (1, 16),
+    "field.sphere_radius": (0.01, 1.0),
+    "field.init_inv_std": (0.1, 1e5),
+    "field.background_log2_entries": (4, 24),
+    "trainer.steps": (1, 10_000_000),
+    "trainer.samples_per_step": (1, 2**26),
+    "trainer.max_rays": (1, 2**24),
+    "trainer.lr": (1e-9, 10.0),
+    "trainer.mlp_lr": (1e-9, 10.0),
+    "trainer.variance_lr": (1e-9, 10.0),
+    "trainer.warmup_steps": (0, 10_000_000),
+    "trainer.decay": (1e-9, 1.0),
+    "trainer.clip_norm": (1e-9, _BIG),
+    "trainer.grid_resolution": (8, 1024),
+    "trainer.grid_start": (0, 10_000_000),
+    "trainer.grid_every": (1, 10_000_000),
+    "trainer.step_size": (1e-5, 1.0),
+    "trainer.max_step_size": (1e-5, 1.0),
+    "trainer.least_weight": (0.0, 1.0),
+    "trainer.anneal_steps": (0, 10_000_000),
+    "trainer.coarse_to_fine_steps": (0, 10_000_000),
+    "trainer.start_levels": (1, 32),
+    "trainer.checkpoint_every": (1, 10_000_000),
+    "trainer.log_every": (1, 10_000_000),
+    "trainer.image_every": (0, 10_000_000),
+    "trainer.loss.color_weight": (0.0, _BIG),
+    "trainer.loss.mask_weight": (0.0, _BIG),
+    "trainer.loss.eikonal_weight": (0.0, _BIG),
+    "trainer.loss.curvature_weight": (0.0, _BIG),
+    "export.resolution": (8, 8192),
+    "evaluate.max_views": (1, 1_000_000),
+    "evaluate.chamfer_samples": (100, 100_000_000),
+    "evaluate.fscore_threshold": (1e-9, 1.0),
+}
+
+
+def validate(config: Config) -> None:
+    """Checks the values of a composed configuration.
+
+    Raises:
+        InputError: the first impossible value: its key, what was expected and what came.
+    """
+    for key, (least, most) in _RANGES.items():
+        value = get_value(config, key)
+        # written so that NaN, which compares false with everything, does not pass
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{key}: expected a number from {least:g} to {most:g}, got {value}")
+    _check_names(config)
+    _check_together(config)
+
+
+def get_value(config: object, key: str) -> Any:
+    """The value at a dotted key.
+
+    Raises:
+        AttributeError: there is no such key.
+    """
+    for part in key.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def _check_names(config: Config) -> None:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config.device):
+        raise InputError(f"device: expected auto, cpu, cuda or cuda:N, got {config.device!r}")
+    if not re.fullmatch(r"[\w.+-]+", config.scene.name) or set(config.scene.name) == {"."}:
+        raise InputError(f"scene.name: expected letters, digits and . _ + -, got {config.scene.name!r}")
+    for key in ("output", "scene.path", "resume", "export.output", "evaluate.points"):
+        value = get_value(config, key)
+        if value is not None and (not value.strip() or "\0" in value):
+            raise InputError(f"{key}: expected a path, got {value!r}")
+
+
+def _check_together(config: Config) -> None:
+    encoding, views = config.encoding, config.scene.test_views
+    if encoding.max_resolution < encoding.base_resolution:
+        raise InputError(
+            f"encoding.max_resolution: expected at least encoding.base_resolution = {encoding.base_resolution}, "
+            f"got {encoding.max_resolution}"
+        )
+    if config.trainer.max_step_size < config.trainer.step_size:
+        raise InputError(
+            f"trainer.max_step_size: expected at least trainer.step_size = {config.trainer.step_size}, "
+            f"got {config.trainer.max_step_size}"
+        )
+    if config.trainer.start_levels > encoding.levels:
+        raise InputError(
+            f"trainer.start_levels: expected at most encoding.levels = {encoding.levels}, "
+            f"got {config.trainer.start_levels}"
+        )
+    if views is not None and (min(views, default=0) < 0 or len(set(views)) != len(views)):
+        raise InputError(f"scene.test_views: expected different view numbers from 0 on, got {views}")
+    loss = config.trainer.loss
+    if loss.color_weight == 0 and loss.mask_weight == 0:
+        raise InputError("trainer.loss: expected a positive color_weight or mask_weight, got 0 for both")

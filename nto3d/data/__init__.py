@@ -1,0 +1,1 @@
+"""Readers that turn folders into a Scene, and ray batches from a Scene."""

@@ -1,0 +1,252 @@
+"""Read a scene in the DTU layout of IDR and NeuS.
+
+SCENE/
+    cameras_sphere.npz   (or cameras.npz, cameras_large.npz) for each view i: world_mat_i [4, 4] = K [R | t], which
+                         projects world points, and scale_mat_i [4, 4], a similarity, world from normalized
+    image/ or images/    PNG or JPEG, in the order of the cameras when sorted by number
+    mask/ or masks/      optional; white on the target
+    depth/               optional; NNN.npy, z along the optical axis in world units, 0 = unknown
+    gt_mesh.ply          optional; the true surface in world units
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nto3d.data.images import (
+    PICTURE_SUFFIXES,
+    common_size,
+    read_depth,
+    read_images,
+    read_masks,
+    reduce_depth,
+    reduced_size,
+)
+from nto3d.data.splits import split
+from nto3d.errors import InputError
+from nto3d.geometry.cameras import scale_intrinsics
+from nto3d.geometry.poses import normalize_cameras, split_similarity
+from nto3d.types import BoolArray, Cameras, FloatArray, Mesh, Scene
+
+CAMERA_FILES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
+IMAGE_FOLDERS = ("image", "images")
+MASK_FOLDERS = ("mask", "masks")
+DEPTH_SUFFIXES = (".npy", ".png")
+
+
+def read_dtu(
+    path: Path, *, downscale: int = 1, masks: bool = True, test_views: Sequence[int] | None = None, name: str = "scene"
+) -> Scene:
+    """The scene in a folder of the DTU layout (see above).
+
+    Args:
+        path: the folder.
+        downscale: whole factor by which pictures, masks and depths are reduced; intrinsics follow.
+        masks: whether masks are required. Where there are some they are always read, for the evaluation's sake.
+        test_views: held-out views; see `splits.split`.
+        name: of the scene.
+
+    Raises:
+        InputError: anything is missing or cannot be used; the message names the file and what was expected.
+    """
+    if not path.is_dir():
+        raise InputError(f"scene.path: expected a folder, there is none at {path}")
+    image_files = _pictures(path, IMAGE_FOLDERS)
+    if image_files is None:
+        raise InputError(f"{path}: expected a folder {' or '.join(IMAGE_FOLDERS)} with pictures, there is none")
+    views = len(image_files)
+    intrinsics, cam_to_world, world_from_normalized = _read_cameras(_camera_file(path), views)
+    train, test = split(views, test_views)
+    full_size = common_size(image_files)
+    if not 1 <= downscale <= min(full_size):
+        raise InputError(f"scene.downscale: expected 1 to {min(full_size)} for {path}, got {downscale}")
+    mask_maps = _read_masks(path, views, downscale, full_size, masks)
+    images = read_images(image_files, downscale)
+    return Scene(
+        name=name,
+        images=images,
+        cameras=Cameras(
+            intrinsics=scale_intrinsics(intrinsics, 1 / downscale, 1 / downscale),
+            cam_to_world=cam_to_world,
+            size=(images.shape[1], images.shape[2]),
+        ),
+        masks=mask_maps,
+        depths=_read_depths(path, views, downscale, full_size, split_similarity(world_from_normalized).scale),
+        names=tuple(file.name for file in image_files),
+        train=train,
+        test=test,
+        world_from_normalized=world_from_normalized,
+        gt_mesh=_read_mesh(path / "gt_mesh.ply"),
+    )
+
+
+def _natural(file: Path) -> tuple[tuple[int, int | str], ...]:
+    """Sort key: numbers in a name by their value, so that 9 comes before 10."""
+    parts = re.split(r"(\d+)", file.stem)
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
+
+
+def _pictures(path: Path, folders: Sequence[str]) -> list[Path] | None:
+    """The pictures in the first of the folders that exists, in the order of the cameras; None where none exists."""
+    folder = next((path / folder for folder in folders if (path / folder).is_dir()), None)
+    if folder is None:
+        return None
+    candidates = (file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+    # Names with a leading dot are left behind by some file systems and hold no picture.
+    files = sorted((file for file in candidates if not file.name.startswith(".")), key=_natural)
+    if not files:
+        raise InputError(f"{folder}: expected PNG or JPEG pictures, there are none")
+    return files
+
+
+def _camera_file(path: Path) -> Path:
+    for name in CAMERA_FILES:
+        if (path / name).is_file():
+            return path / name
+    raise InputError(
+        f"{path}: expected a camera file {', '.join(CAMERA_FILES[:-1])} or {CAMERA_FILES[-1]}, none is there"
+    )
+
+
+def _load_matrices(file: Path, views: int) -> tuple[list[FloatArray], list[FloatArray]]:
+    """world_mat_i and scale_mat_i of all views, each checked to be numbers of the right shape."""
+    if not zipfile.is_zipfile(file):
+        raise InputError(f"{file}: expected an npz archive, the file is empty, cut short or of another format")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            found = sum(re.fullmatch(r"world_mat_\d+", key) is not None for key in archive.files)
+            if found == 0:
+                raise InputError(
+                    f"{file}: expected keys world_mat_0, scale_mat_0, ..., got {sorted(archive.files)[:6]}"
+                )
+            if found != views:
+                raise InputError(f"{file}: expected a camera for each of the {views} pictures, got {found} cameras")
+            world_mats = [_matrix(archive, f"world_mat_{view}", file) for view in range(views)]
+            scale_mats = [_matrix(archive, f"scale_mat_{view}", file) for view in range(views)]
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{file}: expected an npz archive, it is damaged ({error})") from error
+    return world_mats, scale_mats
+
+
+def _matrix(archive: np.lib.npyio.NpzFile, key: str, file: Path) -> FloatArray:
+    if key not in archive.files:
+        raise InputError(f"{file}: expected a key {key}, it is not there (found {len(archive.files)} keys)")
+    try:
+        matrix = np.asarray(archive[key])
+    except ValueError as error:  # an array of Python objects
+        raise InputError(
+            f"{file}: expected a [4, 4] matrix of numbers for {key}, got something else ({error})"
+        ) from error
+    if matrix.shape != (4, 4):
+        raise InputError(f"{file}: expected shape [4, 4] for {key}, got {list(matrix.shape)}")
+    if not np.issubdtype(matrix.dtype, np.floating) and not np.issubdtype(matrix.dtype, np.integer):
+        raise InputError(f"{file}: expected numbers for {key}, got {matrix.dtype}")
+    if not np.isfinite(matrix).all():
+        raise InputError(f"{file}: expected finite numbers for {key}, got NaN or infinity")
+    return matrix.astype(np.float64)
+
+
+def _read_cameras(file: Path, views: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Intrinsics [V, 3, 3] of the full-size pictures, cam_to_world [V, 3, 4] and world_from_normalized [4, 4]."""
+    world_mats, scale_mats = _load_matrices(file, views)
+    for view, scale_mat in enumerate(scale_mats):
+        if not np.allclose(scale_mat, scale_mats[0], rtol=1e-4, atol=1e-6):
+            raise InputError(
+                f"{file}: expected the same scale_mat for all views, scale_mat_{view} differs from scale_mat_0"
+            )
+    try:
+        world_from_normalized = split_similarity(scale_mats[0]).matrix
+    except ValueError as error:
+        raise InputError(f"{file}: scale_mat_0: {error}") from error
+    try:
+        intrinsics, cam_to_world = normalize_cameras(world_mats, world_from_normalized)
+    except ValueError as error:
+        raise InputError(f"{file}: world_mat: {error}") from error
+    _check_viewpoints(file, cam_to_world)
+    return intrinsics, cam_to_world, world_from_normalized
+
+
+def _check_viewpoints(file: Path, cam_to_world: FloatArray) -> None:
+    """Refuse cameras from which nothing can be reconstructed."""
+    centers = cam_to_world[:, :, 3]
+    if len(centers) > 1 and np.abs(centers - centers[0]).max() < 1e-6:
+        raise InputError(f"{file}: expected cameras at different places, all {len(centers)} stand at the same point")
+    depth_of_origin = -(cam_to_world[:, :, 2] * centers).sum(axis=1)
+    if (depth_of_origin <= -1).all():
+        raise InputError(
+            f"{file}: expected cameras that look at the unit sphere of scale_mat, it lies behind all of them"
+        )
+
+
+def _read_masks(path: Path, views: int, downscale: int, full_size: tuple[int, int], required: bool) -> BoolArray | None:
+    files = _pictures(path, MASK_FOLDERS)
+    if files is None:
+        if required:
+            raise InputError(
+                f"{path}: expected a folder {' or '.join(MASK_FOLDERS)}, there is none; "
+                "pass scene.masks=none to reconstruct without masks"
+            )
+        return None
+    if len(files) != views:
+        raise InputError(f"{files[0].parent}: expected a mask for each of the {views} pictures, got {len(files)} masks")
+    masks = read_masks(files, downscale, full_size)
+    if not masks.any():
+        raise InputError(f"{files[0].parent}: expected masks that are white on the target, all {views} are empty")
+    return masks
+
+
+def _read_depths(path: Path, views: int, downscale: int, full_size: tuple[int, int], scale: float) -> FloatArray | None:
+    """z-depths [V, H, W] float32 in normalized units, or None where there is no depth folder."""
+    folder = path / "depth"
+    if not folder.is_dir():
+        return None
+    files = sorted((file for file in folder.iterdir() if file.suffix in DEPTH_SUFFIXES), key=_natural)
+    if len(files) != views:
+        raise InputError(
+            f"{folder}: expected a depth map for each of the {views} pictures, got {len(files)} (npy or png)"
+        )
+    unit = _depth_unit(path / "scene.json") if files[0].suffix == ".png" else 1.0
+    depths = np.empty((views, *reduced_size(full_size, downscale)), dtype=np.float32)
+    for view, file in enumerate(files):
+        depth = read_depth(file, unit)
+        if depth.shape != full_size:
+            raise InputError(f"{file}: expected [H, W] = {list(full_size)} like its picture, got {list(depth.shape)}")
+        depths[view] = reduce_depth(depth, downscale) / scale
+    return depths
+
+
+def _depth_unit(file: Path) -> float:
+    """World units per step of the depth pictures."""
+    try:
+        unit = json.loads(file.read_text(encoding="utf-8"))["depth"]["scale"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file}: expected JSON with depth.scale, the world units per step of the pictures in depth/, "
+            f"it cannot be read ({type(error).__name__}: {error})"
+        ) from error
+    if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < float("inf"):
+        raise InputError(f"{file}: expected a positive number for depth.scale, got {unit!r}")
+    return float(unit)
+
+
+def _read_mesh(file: Path) -> Mesh | None:
+    """The ground-truth surface in world units, or None where there is no file."""
+    if not file.exists():
+        return None
+    import trimesh  # slow to import, and most scenes have no true surface
+
+    try:
+        loaded = trimesh.load_mesh(file, process=False)
+        mesh = Mesh(np.asarray(loaded.vertices, dtype=np.float64), np.asarray(loaded.faces, dtype=np.int64))
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise InputError(f"{file}: expected a triangle mesh in PLY format, it cannot be read ({error})") from error
+    if len(mesh.faces) == 0:
+        raise InputError(f"{file}: expected a triangle mesh, it holds no triangles")
+    return mesh

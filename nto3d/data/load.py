@@ -1,0 +1,55 @@
+"""Choose the reader of a scene."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nto3d.config import MaskUse, Reader, SceneConfig
+from nto3d.data.dtu import read_dtu
+from nto3d.errors import InputError
+from nto3d.types import Scene
+
+
+def load_scene(config: SceneConfig) -> Scene:
+    """The scene that the configuration names; a procedural one is made first where its folder does not exist yet.
+
+    Raises:
+        InputError: the scene cannot be used (see `dtu.read_dtu`), or the folder holds another procedural scene.
+    """
+    path = Path(config.path)
+    match config.reader:
+        case Reader.dtu:
+            pass
+        case Reader.synthetic:
+            _provide(path, config.recipe, config.seed)
+    return read_dtu(
+        path,
+        downscale=config.downscale,
+        masks=config.masks is MaskUse.given,
+        test_views=config.test_views,
+        name=config.name,
+    )
+
+
+def _provide(path: Path, recipe: str, seed: int) -> None:
+    """Make the procedural scene unless it is there."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        from nto3d.data.synthetic import make_scene  # the ray caster is needed only where a scene is made
+
+        make_scene(recipe, seed, path)
+        return
+    note = path / "scene.json"
+    try:
+        about = json.loads(note.read_text(encoding="utf-8"))
+        found = about["recipe"], about["seed"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{note}: expected the note of a procedural scene, it cannot be read ({type(error).__name__}); "
+            "pass scene.reader=dtu for other folders"
+        ) from error
+    if found != (recipe, seed):
+        raise InputError(
+            f"{path}: expected the procedural scene {recipe} with seed {seed}, got {found[0]} with seed {found[1]}; "
+            "pass another scene.path or remove the folder"
+        )

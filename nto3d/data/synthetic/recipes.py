@@ -1,0 +1,277 @@
+"""Recipes of procedural scenes: from a name and a seed to objects, materials and cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from nto3d.data.synthetic import objects, shapes
+from nto3d.data.synthetic.objects import Item
+from nto3d.data.synthetic.raycast import RayScene
+from nto3d.data.synthetic.shapes import Sdf, Solid
+from nto3d.data.synthetic.textures import Material, Pattern
+from nto3d.data.synthetic.viewpoints import Rings, View, ring_views
+from nto3d.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make one kind of scene. Lengths in millimetres.
+
+    Attributes:
+        name: key in `RECIPES`. about: one line for people. targets: the seed takes one of them in turn.
+        neighbours: lowest and highest number of other objects on the table. ring: their distance from the middle.
+        table_radius, table_top: the round table. floating: the target stands on a post, and what leaves the unit sphere
+            (the lower post) is no part of it. ambient: share of the light from everywhere.
+        margin: radius of the unit sphere over the target's bounding radius. cameras: their plan.
+        views, size: defaults (size is width, height). cells: marching cubes cells along the target's longest side;
+        max_faces: of the ground-truth mesh. origin: world coordinates of the scene's own origin.
+    """
+
+    name: str
+    about: str
+    targets: tuple[str, ...]
+    neighbours: tuple[int, int]
+    ring: tuple[float, float]
+    table_radius: float
+    table_top: float
+    floating: bool
+    ambient: float
+    margin: float
+    cameras: Rings
+    views: int
+    size: tuple[int, int]
+    cells: int
+    max_faces: int
+    origin: tuple[float, float, float]
+
+
+FLOATING_BASE = -77.0  # below this height a floating target is its post
+_AROUND = Rings((22.0, 8.0, 50.0, 36.0, 65.0), distance=5.0, fill=0.45, jitter=0.03)
+
+RECIPES: dict[str, Recipe] = {
+    "sample": Recipe(
+        "sample",
+        "a three-legged jug with a thin handle among toys on a table",
+        targets=("jug",),
+        neighbours=(6, 6),
+        ring=(90.0, 132.0),
+        table_radius=270.0,
+        table_top=0.0,
+        floating=False,
+        ambient=0.5,
+        margin=1.12,
+        cameras=_AROUND,
+        views=32,
+        size=(320, 240),
+        cells=190,
+        max_faces=24_000,
+        origin=(420.0, -260.0, 135.0),
+    ),
+    "concave": Recipe(
+        "concave",
+        "a pavilion with deep inner corners and a dish for a roof, on a post, cut by the border of some pictures",
+        targets=("pavilion",),
+        neighbours=(5, 5),
+        ring=(150.0, 205.0),
+        table_radius=260.0,
+        table_top=-215.0,
+        floating=True,
+        ambient=0.55,
+        margin=1.12,
+        cameras=Rings(
+            (18.0, -20.0, 58.0, 0.0, 38.0), distance=4.5, fill=0.46, jitter=0.03, cut_every=4, cut=(0.08, 0.22)
+        ),
+        views=40,
+        size=(400, 300),
+        cells=190,
+        max_faces=40_000,
+        origin=(-310.0, 540.0, 275.0),
+    ),
+    "tabletop": Recipe(
+        "tabletop",
+        "a jug, robot or trophy among three to six toys; everything varies with the seed",
+        targets=tuple(objects.TARGETS),
+        neighbours=(3, 6),
+        ring=(90.0, 140.0),
+        table_radius=270.0,
+        table_top=0.0,
+        floating=False,
+        ambient=0.5,
+        margin=1.12,
+        cameras=_AROUND,
+        views=32,
+        size=(320, 240),
+        cells=190,
+        max_faces=24_000,
+        origin=(250.0, 610.0, -90.0),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class SyntheticScene:
+    """A scene in memory, ready to be rendered.
+
+    Attributes:
+        recipe, seed: what it was made from. names: of the objects; index 0 is the target, the last one the table.
+        target: the ground truth, normalized frame. views: the cameras. rays: the renderer.
+        scale: millimetres per normalized unit. center: world coordinates [3] of the unit sphere's centre, millimetres.
+    """
+
+    recipe: Recipe
+    seed: int
+    names: tuple[str, ...]
+    target: Solid
+    views: list[View]
+    rays: RayScene
+    scale: float
+    center: Floats
+
+
+def build_scene(
+    recipe: str, seed: int, *, views: int | None = None, size: tuple[int, int] | None = None
+) -> SyntheticScene:
+    """Make the objects and cameras of a recipe.
+
+    Args:
+        recipe: a key of `RECIPES`. seed: 0 or more. views: number of cameras. size: (width, height) in pixels.
+
+    Raises:
+        InputError: the recipe is unknown, or seed, views or size are out of range.
+    """
+    plan, count, (width, height) = _checked(recipe, seed, views, size)
+    rng = np.random.default_rng([seed, *recipe.encode()])
+    # small pictures need no fine meshes
+    detail = float(np.clip(min(width, height) / min(plan.size), 0.45, 1.0))
+    makers = {**objects.TARGETS, "pavilion": objects.pavilion}
+    target = makers[plan.targets[seed % len(plan.targets)]](rng)
+    center, scale = _bounding_sphere(target, plan)
+    solids, items, gt = _target_solids(target, plan, center, scale, detail)
+    for item in _arrange(plan, target, rng):
+        items.append(item)
+        solids.append(shapes.mesh_sdf(item.sdf, item.low, item.high, round(64 * detail)))
+    solids.append(shapes.disc(plan.table_radius, plan.table_top, 16.0))
+    normalized = [Solid((s.vertices - center) / scale, s.normals, s.faces) for s in solids]
+    target_solid = Solid((gt.vertices - center) / scale, gt.normals, gt.faces)
+    materials = [item.material for item in items] + [_table_material(rng), _ROOM_MATERIAL]
+    room = (np.array([-1150.0, -1150.0, plan.table_top - 420.0]), np.array([1150.0, 1150.0, plan.table_top + 1100.0]))
+    corners = ((room[0] - center) / scale, (room[1] - center) / scale)
+    rays = RayScene(normalized, materials, corners, scale, center, plan.ambient)
+    cameras = ring_views(plan.cameras, count, (height, width), surface_points(target_solid, 4000)[0], rng)
+    names = (*(item.name for item in items), "table")
+    return SyntheticScene(plan, seed, names, target_solid, cameras, rays, scale, center + np.asarray(plan.origin))
+
+
+def surface_points(solid: Solid, count: int, seed: int = 0) -> tuple[Floats, Floats]:
+    """Points [count, 3] spread uniformly over the surface, and their faces' unit normals [count, 3]."""
+    mesh = trimesh.Trimesh(solid.vertices, solid.faces, process=False)
+    points, face = trimesh.sample.sample_surface(mesh, count, seed=seed)
+    return np.asarray(points), np.asarray(mesh.face_normals)[face]
+
+
+def _checked(
+    recipe: str, seed: int, views: int | None, size: tuple[int, int] | None
+) -> tuple[Recipe, int, tuple[int, int]]:
+    if recipe not in RECIPES:
+        raise InputError(f"recipe: expected one of {', '.join(RECIPES)}, got {recipe!r}")
+    plan = RECIPES[recipe]
+    count, (width, height) = views if views is not None else plan.views, size if size is not None else plan.size
+    if seed < 0:
+        raise InputError(f"seed: expected 0 or more, got {seed}")
+    if not 1 <= count <= 999:
+        raise InputError(f"views: expected 1 to 999, got {count}")
+    if not (16 <= width <= 4096 and 16 <= height <= 4096):
+        raise InputError(f"size: expected a width and height of 16 to 4096 pixels, got {width} x {height}")
+    return plan, count, (width, height)
+
+
+def _bounding_sphere(target: Item, plan: Recipe) -> tuple[Floats, float]:
+    """Centre (scene coordinates) and radius of the unit sphere, from a coarse mesh of the target (without its post)."""
+    coarse = shapes.mesh_sdf(target.sdf, target.low, target.high, 64).vertices
+    if plan.floating:
+        coarse = coarse[coarse[:, 2] > FLOATING_BASE]
+    center = 0.5 * (coarse.min(axis=0) + coarse.max(axis=0))
+    for step in range(1, 400):  # Badoiu and Clarkson 2003: walk towards the farthest point
+        farthest = coarse[np.argmax(np.linalg.norm(coarse - center, axis=1))]
+        center = center + (farthest - center) / (step + 1)
+    return center, plan.margin * float(np.linalg.norm(coarse - center, axis=1).max())
+
+
+def _target_solids(
+    target: Item, plan: Recipe, center: Floats, scale: float, detail: float
+) -> tuple[list[Solid], list[Item], Solid]:
+    """Meshes to render (the target, then what holds it), their items, and the ground truth (fewer faces)."""
+    cells = round(plan.cells * detail)
+    if not plan.floating:
+        solid = shapes.mesh_sdf(target.sdf, target.low, target.high, cells)
+        return [solid], [target], shapes.thinned(solid, target.sdf, plan.max_faces)
+    sphere = shapes.ball((float(center[0]), float(center[1]), float(center[2])), scale)
+    inside: Sdf = shapes.intersect(target.sdf, sphere)
+    low = np.maximum(target.low, center - 1.03 * scale)
+    solid = shapes.mesh_sdf(inside, (low[0], low[1], low[2]), target.high, cells)
+    x, y, z = (float(v) for v in center)
+    foot = shapes.cylinder((0, 0, plan.table_top + 5), 30, 5, 2)
+    post = shapes.capsule((0, 0, plan.table_top), (0, 0, z - scale - 6.0), 6)
+    stand = shapes.subtract(shapes.union(post, foot, smooth=5), shapes.ball((x, y, z), scale))
+    stand_item = Item("stand", stand, (-34, -34, plan.table_top - 12), (34, 34, z - scale + 8), target.material)
+    stand_solid = shapes.mesh_sdf(stand, stand_item.low, stand_item.high, round(90 * detail))
+    return [solid, stand_solid], [target, stand_item], shapes.thinned(solid, inside, plan.max_faces)
+
+
+def _arrange(plan: Recipe, target: Item, rng: np.random.Generator) -> list[Item]:
+    """Stand neighbours on the table, clear of the target and of each other (places that do not fit are redrawn)."""
+    count = int(rng.integers(plan.neighbours[0], plan.neighbours[1] + 1))
+    kinds = rng.permutation(6)
+    taken: list[tuple[float, float, float]] = []
+    items: list[Item] = []
+    for k in range(count):
+        item = objects.neighbour(rng, int(kinds[k % 6]))
+        reach = item.high[0] * 0.92
+        for _ in range(300):
+            angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(*plan.ring)
+            x, y = float(radius * np.cos(angle)), float(radius * np.sin(angle))
+            free = all(np.hypot(x - a, y - b) > reach + other + 4 for a, b, other in taken)
+            if free and _clear(target.sdf, x, y, reach, plan.table_top):
+                taken.append((x, y, reach))
+                offset = (x, y, plan.table_top)
+                low = (x + item.low[0], y + item.low[1], plan.table_top + item.low[2])
+                high = (x + item.high[0], y + item.high[1], plan.table_top + item.high[2])
+                items.append(Item(item.name, shapes.placed(item.sdf, offset), low, high, item.material))
+                break
+    return items
+
+
+def _clear(sdf: Sdf, x: float, y: float, reach: float, floor: float) -> bool:
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    ring = np.stack([x + reach * np.cos(turn), y + reach * np.sin(turn), 0 * turn], axis=1)
+    heights = np.arange(5.0, 90.0, 12.0)
+    points = np.concatenate([ring + [0.0, 0.0, floor + h] for h in heights])
+    return float(sdf(points).min()) > 6.0
+
+
+def _table_material(rng: np.random.Generator) -> Material:
+    tones = (
+        ((0.55, 0.62, 0.66), (0.36, 0.44, 0.50), (0.70, 0.76, 0.76)),
+        ((0.52, 0.60, 0.52), (0.34, 0.44, 0.38), (0.68, 0.74, 0.64)),
+        ((0.60, 0.60, 0.68), (0.40, 0.40, 0.52), (0.76, 0.76, 0.82)),
+    )
+    base, second, third = tones[int(rng.integers(0, len(tones)))]
+    return Material(Pattern.checks, base, second, third, 37.0, grain=0.2, grain_size=14.0, warp=0.0, patches=0.5)
+
+
+_ROOM_MATERIAL = Material(
+    Pattern.clouds,
+    (0.44, 0.50, 0.56),
+    (0.60, 0.66, 0.70),
+    (0.34, 0.42, 0.52),
+    310.0,
+    grain=0.12,
+    grain_size=120.0,
+    patches=0.7,
+)

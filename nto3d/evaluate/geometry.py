@@ -1,0 +1,153 @@
+"""How close a mesh is to the true surface: distances between sampled surfaces and from check points to the mesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+import warp as wp
+from scipy.spatial import cKDTree
+
+from nto3d.errors import InputError
+from nto3d.kernels.launch import array, launch_parts, parts_for, start
+from nto3d.types import FloatArray, Mesh
+
+
+def sample_surface(mesh: Mesh, count: int, seed: int) -> FloatArray:
+    """Points [count, 3] drawn uniformly by area from a mesh's surface, in the mesh's unit."""
+    import trimesh
+
+    shape = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    points: FloatArray = np.asarray(trimesh.sample.sample_surface(shape, count, seed=seed)[0])
+    return points
+
+
+def chamfer(predicted: FloatArray, truth: FloatArray, threshold: float | None = None) -> dict[str, float]:
+    """Distances between two point sets [P, 3] and [Q, 3].
+
+    Args:
+        predicted, truth: points on both surfaces, one unit.
+        threshold: distance that counts as correct, same unit; None: no F-score.
+
+    Returns:
+        `accuracy` (mean distance from a predicted point to the truth), `completeness` (from the truth to the
+        prediction), `chamfer` (the mean of both) and, with a threshold, `precision`, `recall` and `fscore`, their
+        harmonic mean (Knapitsch et al. 2017, Tanks and Temples, section 5).
+    """
+    to_truth, _ = cKDTree(truth).query(predicted, workers=-1)
+    to_predicted, _ = cKDTree(predicted).query(truth, workers=-1)
+    accuracy, completeness = float(to_truth.mean()), float(to_predicted.mean())
+    metrics = {"accuracy": accuracy, "completeness": completeness, "chamfer": (accuracy + completeness) / 2}
+    if threshold is not None:
+        precision, recall = float((to_truth < threshold).mean()), float((to_predicted < threshold).mean())
+        both = precision + recall
+        metrics |= {"precision": precision, "recall": recall, "fscore": 2 * precision * recall / both if both else 0.0}
+    return metrics
+
+
+def mesh_metrics(mesh: Mesh, truth: Mesh, *, samples: int, threshold_share: float, seed: int) -> dict[str, float]:
+    """`chamfer` of two meshes in world units, `chamfer_relative` and `fscore`.
+
+    Args:
+        mesh, truth: in one frame.
+        samples: points drawn from each surface. seed: of the drawing.
+        threshold_share: the F-score's threshold as a share of the diagonal of the truth's bounding box.
+
+    Returns:
+        The keys of `chamfer` and `chamfer_relative`, the chamfer distance as a share of that diagonal.
+    """
+    diagonal = float(np.linalg.norm(np.ptp(truth.vertices[truth.faces].reshape(-1, 3), axis=0)))
+    drawn = [sample_surface(mesh, samples, seed), sample_surface(truth, samples, seed + 1)]
+    metrics = chamfer(drawn[0], drawn[1], threshold_share * diagonal)
+    return metrics | {"chamfer_relative": metrics["chamfer"] / diagonal}
+
+
+def point_metrics(points: FloatArray, mesh: Mesh) -> dict[str, float]:
+    """`points_mean` and `points_median`: distance of check points [P, 3] from a mesh, in its unit."""
+    distances = points_to_mesh(points, mesh)
+    return {"points_mean": float(distances.mean()), "points_median": float(np.median(distances))}
+
+
+def load_points(path: Path) -> FloatArray:
+    """Check points [P, 3], world units, from the key `xyz` of an npz file.
+
+    Raises:
+        InputError: the file is missing or damaged, or the key is absent, of another shape or not finite.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected an npz file of check points, got nothing there")
+    try:
+        with np.load(path, allow_pickle=False) as entries:
+            keys = list(entries)
+            xyz = np.asarray(entries["xyz"]) if "xyz" in keys else None
+    except (OSError, ValueError, EOFError, BadZipFile, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: expected an npz file of check points, got a damaged file ({error})") from error
+    if xyz is None:
+        raise InputError(f"{path}: expected the key xyz [P, 3], got the keys {', '.join(keys) or '(none)'}")
+    if xyz.ndim != 2 or xyz.shape[1] != 3 or len(xyz) == 0 or not np.issubdtype(xyz.dtype, np.number):
+        raise InputError(f"{path}: expected xyz [P, 3] numbers, got {xyz.dtype} {list(xyz.shape)}")
+    if not np.isfinite(xyz).all():
+        raise InputError(f"{path}: expected finite xyz, got NaN or infinity")
+    return xyz.astype(np.float64)
+
+
+@wp.kernel
+def _nearest_face(
+    mesh: wp.uint64,
+    points: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [P]
+    face: wp.array(dtype=wp.int32),  # type: ignore[valid-type]  # [P]
+    part: wp.int32,
+    parts: wp.int32,
+) -> None:
+    i = wp.tid() * parts + part
+    if i < points.shape[0]:
+        query = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e6)
+        face[i] = query.face
+
+
+def points_to_mesh(points: FloatArray, mesh: Mesh) -> FloatArray:
+    """Distance [P] from points [P, 3] to the nearest point of a mesh's triangles, exact, in the mesh's unit.
+
+    The nearest triangle is found by Warp's bounding volume hierarchy in float32 (centred and scaled, so that large
+    world coordinates lose nothing), the distance to it is computed in float64.
+    """
+    start()
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    center, scale = (low + high) / 2, float((high - low).max()) or 1.0
+    place = torch.from_numpy(((points - center) / scale).astype(np.float32))
+    corners = wp.array(((mesh.vertices - center) / scale).astype(np.float32), dtype=wp.vec3, device="cpu")
+    shape = wp.Mesh(points=corners, indices=wp.array(mesh.faces.reshape(-1).astype(np.int32), device="cpu"))
+    face = torch.full((len(points),), -1, dtype=torch.int32)
+    device = torch.device("cpu")
+    parts = parts_for(device, len(points))
+    dims = [-(-len(points) // parts)] * parts
+    launch_parts(_nearest_face, dims, [shape.id, array(place, wp.vec3), array(face)], device)
+    return point_triangle_distance(points, mesh.vertices[mesh.faces[face.numpy()]])
+
+
+def points_to_mesh_reference(points: FloatArray, mesh: Mesh) -> FloatArray:
+    """`points_to_mesh` by comparing every point with every triangle, for small meshes and tests."""
+    triangles = mesh.vertices[mesh.faces]
+    pairs = [point_triangle_distance(np.broadcast_to(point, (len(triangles), 3)), triangles) for point in points]
+    return np.array([distances.min() for distances in pairs])
+
+
+def point_triangle_distance(points: FloatArray, triangles: FloatArray) -> FloatArray:
+    """Distance [P] of point p [P, 3] from triangle p [P, 3, 3]; a collapsed triangle is its edges.
+
+    Inside the triangle's prism it is the distance to the plane, elsewhere to the nearest of the three edges.
+    """
+    edges = np.roll(triangles, -1, axis=1) - triangles  # [P, 3, 3]
+    offsets = points[:, None] - triangles
+    length = np.maximum((edges**2).sum(-1), np.finfo(np.float64).tiny)
+    along = np.clip((offsets * edges).sum(-1) / length, 0.0, 1.0)
+    to_edges = np.linalg.norm(offsets - along[..., None] * edges, axis=-1).min(axis=1)
+
+    normal = np.cross(edges[:, 0], edges[:, 1])
+    size = np.linalg.norm(normal, axis=-1)
+    inside = (np.cross(edges, offsets) * normal[:, None]).sum(-1).min(axis=1) >= 0
+    to_plane = np.abs((offsets[:, 0] * normal).sum(-1)) / np.maximum(size, np.finfo(np.float64).tiny)
+    distance: FloatArray = np.where(inside & (size > 0), np.minimum(to_plane, to_edges), to_edges)
+    return distance

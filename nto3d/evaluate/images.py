@@ -1,0 +1,85 @@
+"""How close a rendered picture is to the true one: PSNR and SSIM (Wang et al. 2004), whole and inside a mask.
+
+With a mask the object is judged on black: the truth is multiplied by the mask, the rendering is taken as it is and must
+have been composited on black. So what a rendering shows outside the mask counts as an error of the whole picture, and
+`psnr_mask`, `ssim_mask` say how well the object itself looks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from nto3d.types import BoolArray, FloatArray
+
+PSNR_CEILING = 100.0  # dB, given for equal pictures, so that every number in a table is finite
+
+
+def psnr(rendered: FloatArray, truth: FloatArray, mask: BoolArray | None = None) -> float:
+    """Peak signal-to-noise ratio in dB, at most 100, of pictures [H, W, 3] in 0..1.
+
+    With a mask [H, W] only its pixels count.
+
+    Raises:
+        ValueError: the shapes differ or the mask is empty.
+    """
+    _check(rendered, truth, mask)
+    error = np.square(rendered.astype(np.float64) - truth)
+    mean = float(error.mean() if mask is None else error[mask].mean())
+    return min(PSNR_CEILING, -10 * float(np.log10(max(mean, 1e-12))))
+
+
+def ssim(rendered: FloatArray, truth: FloatArray, mask: BoolArray | None = None) -> float:
+    """Structural similarity (Gaussian window 11 x 11, sigma 1.5, data range 1) of pictures [H, W, 3] in 0..1.
+
+    With a mask [H, W] the mean over the mask's pixels of the SSIM map of the whole pictures.
+
+    Raises:
+        ValueError: the shapes differ, the pictures are smaller than 6 pixels, or the mask is empty.
+    """
+    _check(rendered, truth, mask)
+    return _mean_inside(_ssim_map(rendered, truth), mask)
+
+
+def image_metrics(rendered: FloatArray, truth: FloatArray, mask: BoolArray | None = None) -> dict[str, float]:
+    """The keys `psnr`, `ssim` and, with a mask that is not empty, `psnr_mask`, `ssim_mask` of one view.
+
+    Args:
+        rendered: [H, W, 3] in 0..1; composited on black where there is a mask.
+        truth: [H, W, 3] in 0..1, the whole picture.
+        mask: [H, W], true on the object, or None.
+    """
+    _check(rendered, truth, None)
+    if mask is None:
+        return {"psnr": psnr(rendered, truth), "ssim": ssim(rendered, truth)}
+    on_black = truth * mask[..., None]
+    similarity = _ssim_map(rendered, on_black)
+    metrics = {"psnr": psnr(rendered, on_black), "ssim": _mean_inside(similarity, None)}
+    if mask.any():
+        metrics |= {"psnr_mask": psnr(rendered, on_black, mask), "ssim_mask": _mean_inside(similarity, mask)}
+    return metrics
+
+
+def _ssim_map(rendered: FloatArray, truth: FloatArray) -> FloatArray:
+    """SSIM [H, W] at every pixel, mean over the colours; the pictures are mirrored at their border."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    if min(truth.shape[:2]) < 6:
+        raise ValueError(f"expected pictures of at least 6 x 6 pixels, got {truth.shape[:2]}")
+    pictures = [torch.from_numpy(np.ascontiguousarray(p, np.float32)).permute(2, 0, 1)[None] for p in (rendered, truth)]
+    _, similarity = structural_similarity_index_measure(*pictures, data_range=1.0, return_full_image=True)
+    whole: FloatArray = similarity[0].double().mean(dim=0).numpy()
+    return whole
+
+
+def _mean_inside(values: FloatArray, mask: BoolArray | None) -> float:
+    return float(values.mean() if mask is None else values[mask].mean())
+
+
+def _check(rendered: FloatArray, truth: FloatArray, mask: BoolArray | None) -> None:
+    if truth.ndim != 3 or truth.shape[2] != 3 or rendered.shape != truth.shape:
+        raise ValueError(f"expected two pictures [H, W, 3] of one size, got {rendered.shape} and {truth.shape}")
+    if not (np.issubdtype(rendered.dtype, np.floating) and np.issubdtype(truth.dtype, np.floating)):
+        raise ValueError(f"expected floating point pictures in 0..1, got {rendered.dtype} and {truth.dtype}")
+    if mask is not None and (mask.shape != truth.shape[:2] or mask.dtype != np.bool_ or not mask.any()):
+        raise ValueError(f"expected a bool mask {truth.shape[:2]} that is not empty, got {mask.dtype} {mask.shape}")

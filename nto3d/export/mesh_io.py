@@ -1,0 +1,99 @@
+"""Mesh files: PLY (binary), OBJ (colours behind the coordinates) and GLB; and colours for a mesh's vertices."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nto3d.errors import InputError
+from nto3d.files import write_atomic
+from nto3d.types import Mesh
+
+FORMATS = (".ply", ".obj", ".glb")
+
+
+def write_mesh(mesh: Mesh, path: Path) -> None:
+    """Write a mesh; the suffix says how. Coordinates are written unchanged (no axis is turned, GLB included).
+
+    PLY and GLB hold float32 coordinates and uint8 colours, OBJ eight decimals and `v x y z r g b`.
+    Colours are written as they are, that is sRGB, also in GLB.
+
+    Raises:
+        InputError: the suffix is none of .ply, .obj, .glb, the mesh is empty, or the file cannot be written.
+    """
+    suffix = _suffix(path)
+    if len(mesh.faces) == 0:
+        raise InputError(f"{path}: expected a mesh with faces to write, got none")
+    write_atomic(path, _exported(mesh, suffix))
+
+
+def read_mesh(path: Path) -> Mesh:
+    """Read a .ply, .obj or .glb file; vertex colours come back where the file has them.
+
+    Raises:
+        InputError: the file is missing, of another type, damaged, or has no triangles.
+    """
+    import trimesh
+
+    suffix = _suffix(path)
+    if not path.is_file():
+        raise InputError(f"{path}: expected a mesh file, got nothing there")
+    try:
+        content = io.BytesIO(path.read_bytes())
+        loaded: Any = trimesh.load(content, file_type=suffix[1:], process=False, force="mesh", maintain_order=True)
+        vertices = np.asarray(loaded.vertices, dtype=np.float64)
+        faces = np.asarray(loaded.faces, dtype=np.int64)
+        colors = None
+        if loaded.visual.kind == "vertex":
+            colors = np.ascontiguousarray(loaded.visual.vertex_colors[:, :3], dtype=np.uint8)
+        mesh = Mesh(vertices, faces, colors)
+    except Exception as error:  # a parser may raise anything on a damaged file
+        raise InputError(f"{path}: expected a {suffix[1:].upper()} mesh, got a damaged file ({error})") from error
+    if len(mesh.faces) == 0:
+        raise InputError(f"{path}: expected a mesh with faces, got {len(mesh.vertices)} vertices and no face")
+    return mesh
+
+
+def vertex_colors(
+    mesh: Mesh,
+    color_fn: Callable[[Tensor], Tensor],
+    *,
+    device: torch.device | str = "cpu",
+    chunk: int = 2**16,
+) -> Mesh:
+    """The mesh with colours from a function.
+
+    Args:
+        mesh: in the frame of the function (normalized).
+        color_fn: [N, 3] float32 positions -> RGB [N, 3] in 0..1.
+        device: where the function is called.
+        chunk: vertices a call.
+    """
+    positions = torch.from_numpy(mesh.vertices.astype(np.float32))
+    colors = np.empty((len(positions), 3), dtype=np.uint8)
+    with torch.no_grad():
+        for start in range(0, len(positions), chunk):
+            rgb = color_fn(positions[start : start + chunk].to(device)).float().clamp(0, 1)
+            colors[start : start + chunk] = (rgb * 255).round().to(torch.uint8).cpu().numpy()
+    return Mesh(mesh.vertices, mesh.faces, colors)
+
+
+def _suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"{path}: expected a mesh file ending in {', '.join(FORMATS)}, got {suffix or 'no suffix'!r}")
+    return suffix
+
+
+def _exported(mesh: Mesh, suffix: str) -> bytes | str:
+    import trimesh
+
+    shape = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=mesh.colors, process=False)
+    content: bytes | str = shape.export(file_type=suffix[1:])
+    return content

@@ -1,0 +1,1 @@
+"""Learned fields: SDF, colour, background."""

@@ -1,0 +1,44 @@
+"""Writing files so that a crash, a full disk or a kill leaves the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nto3d.errors import InputError
+
+
+def write_atomic(path: Path, data: bytes | memoryview | str) -> None:
+    """Writes `data` (text as UTF-8) to a temporary name in the same folder, flushes it to the disk and renames it.
+
+    Raises:
+        InputError: it cannot be written (no space, no permission, no folder); an older file at `path` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        _remove_quietly(temporary)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The rename itself reaches the disk only with its folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_quietly(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # the folder is gone or closed to us: the error that led here says more

@@ -1,0 +1,1 @@
+"""Cameras, poses and bounds: pure geometry, no learning."""

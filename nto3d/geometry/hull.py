@@ -1,0 +1,60 @@
+"""Where a surface can be at all: the hull of masks or of camera frusta, as a voxel grid over [-1, 1]^3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from nto3d.geometry.cameras import project
+from nto3d.types import BoolArray, Cameras, FloatArray
+
+
+def cell_centers(resolution: int) -> FloatArray:
+    """Centres [G, G, G, 3] of the cells, axes x, y, z, normalized frame."""
+    axis = (np.arange(resolution) + 0.5) * (2.0 / resolution) - 1.0
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).astype(np.float32)
+
+
+def visual_hull(
+    cameras: Cameras, views: Sequence[int], resolution: int, masks: BoolArray | None = None, margin: float = 2.0
+) -> BoolArray:
+    """Cells in which a surface can lie (Laurentini 1994, on a grid, and generous).
+
+    A cell is dropped when a view that has it in its picture shows background there, farther than the cell's own
+    footprint and `margin` pixels from the mask. A view whose picture does not hold the cell has no say. Without masks, a
+    cell stays when at least two views (one, if there is only one) see it.
+
+    Args:
+        cameras: of the scene. views: indices to use. resolution: G. masks: bool [V, H, W], or None.
+
+    Returns:
+        bool [G, G, G]; only cells that touch the unit sphere are set.
+    """
+    half_diagonal = 3**0.5 / resolution
+    centers = cell_centers(resolution).reshape(-1, 3)
+    alive = np.nonzero(np.linalg.norm(centers, axis=1) < 1.0 + half_diagonal)[0]
+    seen = np.zeros(len(centers), dtype=np.int16)
+    height, width = cameras.size
+    for view in views:
+        intrinsics, pose = cameras.intrinsics[view], cameras.cam_to_world[view]
+        xy, z = project(intrinsics, pose, centers[alive].astype(np.float64))
+        in_front = z > 1e-6
+        column = np.rint(np.where(in_front, xy[:, 0], -1.0)).clip(-1, width).astype(np.int64)
+        row = np.rint(np.where(in_front, xy[:, 1], -1.0)).clip(-1, height).astype(np.int64)
+        inside = in_front & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        seen[alive[inside]] += 1
+        if masks is not None:
+            outside = np.ascontiguousarray(~masks[view]).view(np.uint8)
+            if not masks[view].any():
+                continue  # nothing is known of a view without a mask
+            distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
+            footprint = half_diagonal * max(intrinsics[0, 0], intrinsics[1, 1]) / np.where(in_front, z, 1.0)
+            keep = ~inside
+            keep[inside] = distance[row[inside], column[inside]] <= footprint[inside] + margin
+            alive = alive[keep]
+    needed = 1 if masks is not None else min(2, len(views))
+    hull = np.zeros(len(centers), dtype=bool)
+    hull[alive] = seen[alive] >= needed
+    return hull.reshape(resolution, resolution, resolution)

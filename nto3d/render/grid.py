@@ -1,0 +1,99 @@
+"""Where rays need to look: an occupancy grid that follows the SDF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nto3d.kernels.march import Cells, Guide, march
+from nto3d.types import Samples
+
+LOGIT = 7.0  # sigmoid(-7) < 1e-3: beyond 7 standard widths a sample's opacity does not matter
+RESOLVED = 2.0  # the guide's surface is at least a cell / RESOLVED wide: a thinner one could slip between corners
+CHUNK = 2**16  # corners evaluated at a time
+
+
+class OccupancyGrid(nn.Module):
+    """G^3 cells over [-1, 1]^3; rays take samples in occupied cells only.
+
+    It starts as the hull (where cameras or masks allow a surface at all). A refresh keeps the cells of the hull in which
+    the SDF comes near enough to zero to matter for a ray at the present sharpness. Every cell of the hull is looked at
+    in every refresh, so a surface that moves takes its cells along, and a cell once dropped can come back.
+
+    Along with the cells it keeps the SDF at their corners, as a guide: samples that do not count by it, in front of or
+    behind the surface, are not taken.
+
+    Args:
+        hull: bool [G, G, G], axes x, y, z.
+        search_hull: let rays that find no surface by the guide look in the whole hull, not in the kept cells only; for
+            hulls of masks, which are tight.
+    """
+
+    hull: Tensor
+    cells: Tensor
+    corners: Tensor
+    distance: Tensor
+
+    def __init__(self, hull: Tensor, search_hull: bool = True) -> None:
+        super().__init__()
+        self.search_hull = search_hull
+        self.register_buffer("hull", hull.to(torch.uint8).contiguous())
+        self.register_buffer("cells", self.hull.clone())
+        touched = functional.pad(hull.float(), (1, 1, 1, 1, 1, 1))[None, None]
+        touched = functional.max_pool3d(touched, 2, stride=1)[0, 0]  # [G + 1]^3, corners of a cell of the hull
+        self.register_buffer("corners", torch.nonzero(touched.flatten())[:, 0], persistent=False)
+        self.register_buffer("distance", torch.ones_like(touched))
+        self._march_cells: tuple[Cells, Cells] | None = None  # of the kept cells and of the hull, made when needed
+        self.sharpness = 0.0  # of the guide; 0: there is none yet
+
+    def get_extra_state(self) -> dict[str, float]:
+        """What a checkpoint holds besides the buffers."""
+        return {"sharpness": self.sharpness}
+
+    def set_extra_state(self, state: dict[str, float]) -> None:
+        """Counterpart of `get_extra_state`."""
+        self.sharpness = float(state["sharpness"])
+        self._march_cells = None
+
+    @property
+    def resolution(self) -> int:
+        """G."""
+        return int(self.cells.shape[0])
+
+    @property
+    def cell_size(self) -> float:
+        """Edge of a cell, normalized units."""
+        return 2.0 / self.resolution
+
+    @torch.no_grad()
+    def refresh(self, sdf: Callable[[Tensor], Tensor], inv_std: float, near: float | None = None) -> None:
+        """Keep the hull's cells that lie within the sharpness's reach of the surface.
+
+        Args:
+            sdf: signed distance [N] at [N, 3]. inv_std: NeuS's s.
+            near: look only at corners that were nearer than this to the surface the last time; None: at all.
+        """
+        side = self.resolution + 1
+        corners = self.corners
+        if near is not None:
+            corners = corners[self.distance.view(-1)[corners].abs() < near]
+        for part in corners.split(CHUNK):
+            axes = torch.stack([part // (side * side), part // side % side, part % side], dim=1)
+            self.distance.view(-1)[part] = sdf(axes.float() * self.cell_size - 1.0).float()
+        reach = self.cell_size + LOGIT / inv_std
+        nearest = -functional.max_pool3d(-self.distance.abs()[None, None], 2, stride=1)[0, 0]
+        self.cells.copy_((nearest < reach) & (self.hull != 0))
+        self._march_cells = None
+        self.sharpness = min(inv_std, RESOLVED / self.cell_size)
+
+    def samples(self, origins: Tensor, directions: Tensor, dt: float, jitter: Tensor, least: float) -> Samples:
+        """Packed samples of rays (see `march`); `least`: the guide's threshold on a sample's weight."""
+        if self._march_cells is None:
+            self._march_cells = Cells.of(self.cells), Cells.of(self.hull)
+        cells, hull = self._march_cells
+        fallback = hull if self.search_hull else cells
+        guide = Guide(self.distance, self.sharpness, least, fallback) if self.sharpness > 0.0 else None
+        return march(origins, directions, cells, dt, jitter, guide=guide)

@@ -1,0 +1,86 @@
+"""Volume rendering of packed samples. Fields come in as functions; nothing here knows a model.
+
+Letters: R rays, N samples, G geometry features, K background samples a ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nto3d.kernels.composite import composite
+from nto3d.render.neus import neus_alpha
+from nto3d.types import RenderOutput, Samples
+
+Geometry = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # [N, 3] -> sdf [N], gradient [N, 3], feature [N, G]
+Color = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # position, normal, direction, feature -> rgb [N, 3]
+Background = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # [N, 3], [N, 3] -> density [N], rgb [N, 3]
+
+NEGLIGIBLE = 1e-4  # samples of less weight get no colour
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """How the SDF is turned into opacity: inv_std is NeuS's s (a tensor that may carry gradients), anneal 0..1."""
+
+    inv_std: Tensor
+    anneal: float = 1.0
+
+
+def render_surface(
+    origins: Tensor, directions: Tensor, samples: Samples, geometry: Geometry, color: Color, sharpness: Sharpness
+) -> tuple[RenderOutput, Tensor]:
+    """Render R rays from their packed samples.
+
+    Args:
+        origins, directions: [R, 3], normalized frame, unit directions.
+        samples: N samples of these rays.
+
+    Returns:
+        The output (rgb on black), and the transmittance left for what lies behind, [R].
+    """
+    count = len(samples)
+    ray = samples.ray.long()
+    along = directions[ray]
+    sdf, gradient, feature = geometry(samples.positions)
+    sdf, gradient, feature = sdf.float(), gradient.float(), feature.float()
+    alpha = neus_alpha(sdf, gradient, along, samples.dt, sharpness.inv_std, sharpness.anneal)
+    with torch.no_grad():
+        weights, _, _ = composite(alpha, alpha.new_zeros(count, 0), samples.offsets)
+        chosen = torch.nonzero(weights > NEGLIGIBLE)[:, 0]
+    normal = functional.normalize(gradient, dim=1, eps=1e-6)
+    rgb = color(samples.positions[chosen], normal[chosen], along[chosen], feature[chosen]).float()
+    rgb = alpha.new_zeros(count, 3).index_copy(0, chosen, rgb)
+    values = torch.cat([rgb, normal, samples.t[:, None]], dim=1)
+    _, sums, left = composite(alpha, values, samples.offsets)
+    out = RenderOutput(
+        rgb=sums[:, :3], normal=sums[:, 3:6], depth=sums[:, 6], opacity=1.0 - left, gradients=gradient, samples=count
+    )
+    return out, left
+
+
+def render_background(
+    origins: Tensor, directions: Tensor, background: Background, jitter: Tensor, count: int = 24, radius: float = 1.0
+) -> Tensor:
+    """Colour [R, 3] of what lies outside the sphere, sampled evenly in contracted distance from its surface to infinity.
+
+    Args:
+        origins, directions: [R, 3]. jitter: [R] in 0..1. count: K samples a ray.
+    """
+    rays = len(origins)
+    middle = -(origins * directions).sum(dim=1)
+    miss = ((origins + directions * middle[:, None]) ** 2).sum(dim=1)
+    leave = (middle + (radius**2 - miss).clamp(min=0.0).sqrt()).clamp(min=1e-3)  # [R] where the ray leaves the sphere
+    steps = (torch.arange(count, device=origins.device) + jitter[:, None]) / count  # [R, K] in 0..1
+    t = leave[:, None] / (1.0 - steps).clamp(min=1e-3)
+    positions = (origins[:, None] + directions[:, None] * t[..., None]).reshape(-1, 3)
+    density, rgb = background(positions, directions[:, None].expand(-1, count, -1).reshape(-1, 3))
+    alpha = 1.0 - torch.exp(-density.float() / count)
+    last = torch.arange(1, rays + 1, device=origins.device) * count - 1
+    alpha = alpha.index_fill(0, last, 1.0)  # nothing lies behind the last sample
+    offsets = torch.arange(rays + 1, dtype=torch.int32, device=origins.device) * count
+    return composite(alpha, rgb.float(), offsets)[1]

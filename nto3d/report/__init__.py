@@ -1,0 +1,1 @@
+"""Pictures of a mesh, and the page that shows what a run made."""

@@ -1,0 +1,73 @@
+"""The first hit of rays with a mesh, by Warp's bounding volume hierarchy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import warp as wp
+from numpy.typing import NDArray
+
+from nto3d.kernels.launch import array, launch_parts, parts_for, start
+from nto3d.types import FloatArray, Mesh
+
+
+@wp.kernel
+def _first_hit(
+    mesh: wp.uint64,
+    origins: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
+    directions: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
+    face: wp.array(dtype=wp.int32),  # type: ignore[valid-type]  # [R]
+    hit: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R] t, u, v
+    part: wp.int32,
+    parts: wp.int32,
+) -> None:
+    i = wp.tid() * parts + part
+    if i < origins.shape[0]:
+        query = wp.mesh_query_ray(mesh, origins[i], directions[i], 1.0e6)
+        if query.result:
+            face[i] = query.face
+            hit[i] = wp.vec3(query.t, query.u, query.v)
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Where R rays meet a mesh.
+
+    Attributes:
+        face: [R] int32, -1 where nothing is hit.
+        distance: [R] along the unit direction, in the mesh's unit; 0 where nothing is hit.
+        weights: [R, 3] barycentric weights of the face's vertices.
+    """
+
+    face: NDArray[np.int32]
+    distance: FloatArray
+    weights: FloatArray
+
+
+class MeshCaster:
+    """Answers rays against one mesh. Works centred and scaled, so that large world coordinates lose nothing."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        start()
+        low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+        self._center, self._scale = (low + high) / 2, float((high - low).max()) or 1.0
+        corners = ((mesh.vertices - self._center) / self._scale).astype(np.float32)
+        self._mesh = wp.Mesh(
+            points=wp.array(corners, dtype=wp.vec3, device="cpu"),
+            indices=wp.array(mesh.faces.reshape(-1).astype(np.int32), device="cpu"),
+        )
+
+    def cast(self, origins: FloatArray, directions: FloatArray) -> Hits:
+        """First hits of rays with origins [R, 3] and unit directions [R, 3] in the mesh's frame."""
+        count, device = len(origins), torch.device("cpu")
+        starts = torch.from_numpy(((origins - self._center) / self._scale).astype(np.float32))
+        ways = torch.from_numpy(np.ascontiguousarray(directions, dtype=np.float32))
+        face = torch.full((count,), -1, dtype=torch.int32)
+        hit = torch.zeros((count, 3))
+        parts = parts_for(device, count)
+        arguments = [self._mesh.id, array(starts, wp.vec3), array(ways, wp.vec3), array(face), array(hit, wp.vec3)]
+        launch_parts(_first_hit, [-(-count // parts)] * parts, arguments, device)
+        t, u, v = hit.numpy().astype(np.float64).T
+        return Hits(face.numpy(), t * self._scale, np.stack([u, v, 1 - u - v], axis=1))

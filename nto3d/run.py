@@ -1,0 +1,154 @@
+"""A run: its stages in order."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from nto3d.build import build_device, build_masks, build_model, build_optimizer, build_schedule
+from nto3d.config import Config, MeshFormat
+from nto3d.config_io import to_dict
+from nto3d.data.load import load_scene
+from nto3d.data.rays import RaySampler
+from nto3d.evaluate.geometry import load_points
+from nto3d.export.mesh_io import write_mesh
+from nto3d.report.pictures import ViewPictures, normal_picture
+from nto3d.run_folder import CHECKPOINT_NAME, read_run_info
+from nto3d.stages.assess import assess_mesh, assess_views, write_metrics, write_run_report
+from nto3d.stages.mesh import extract_mesh
+from nto3d.stages.model import SurfaceModel
+from nto3d.stages.reconstruct import Reconstruction
+from nto3d.stages.views import render_view
+from nto3d.training.checkpoint import (
+    check_config,
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from nto3d.training.log import RunLogger
+from nto3d.training.loop import fit
+from nto3d.types import BoolArray, Mesh, Scene
+
+log = logging.getLogger("nto3d")
+STAGE = "reconstruct"
+
+
+def run(config: Config) -> dict[str, float]:
+    """Do what the configuration says, in the run's folder, and return the metrics.
+
+    Raises:
+        InputError: something the user can fix. Interrupted: stopped with a checkpoint saved.
+    """
+    return run_multiview(config)
+
+
+def run_multiview(config: Config) -> dict[str, float]:
+    """From posed pictures and masks to a mesh with metrics and report."""
+    started = time.perf_counter()
+    run_dir = Path(config.output)
+    device = build_device(config)
+    if config.evaluate.points is not None:
+        load_points(Path(config.evaluate.points))  # a wrong path is said now, not after training
+    scene = load_scene(config.scene)
+    masks = build_masks(config, scene)
+    log.info("scene %s: %d training and %d held-out views", scene.name, len(scene.train), len(scene.test))
+    model = build_model(config, scene, masks, device)
+    logger, train_seconds = reconstruct(config, scene, masks, model, run_dir)
+    mesh = extract_mesh(model, scene.world_from_normalized, config.export)
+    write_mesh(mesh, run_dir / "mesh.ply")
+    if config.export.format is not MeshFormat.ply:
+        write_mesh(mesh, run_dir / f"mesh.{config.export.format.value}")
+    metrics: dict[str, float] = {}
+    pictures: list[ViewPictures] = []
+    if config.evaluate.enabled:
+        metrics, pictures = assess_views(model, scene, masks, config.evaluate, config.trainer.step_size)
+        metrics |= assess_mesh(mesh, scene, config.evaluate, masks is None, config.seed)
+    metrics |= {"train_seconds": train_seconds, "peak_memory_gb": peak_memory_gb()}
+    if config.evaluate.report:
+        _report(config, run_dir, scene, mesh, metrics, pictures, logger)
+    metrics["total_seconds"] = time.perf_counter() - started
+    write_metrics(run_dir, metrics)
+    for name, value in metrics.items():
+        log.info("%-18s %.4f", name, value)
+    log.info("mesh: %s", run_dir / "mesh.ply")
+    return metrics
+
+
+def reconstruct(
+    config: Config, scene: Scene, masks: BoolArray | None, model: SurfaceModel, run_dir: Path
+) -> tuple[RunLogger, float]:
+    """Train a model, from its checkpoint on where the run is resumed; returns the log and the seconds of training."""
+    device = model.variance.device
+    optimizer = build_optimizer(config, model)
+    sampler = RaySampler(scene, scene.train, device, seed=config.seed, masks=masks)
+
+    def pictures() -> dict[str, Any]:
+        view = (scene.test or scene.train)[0]
+        rendered = render_view(model, scene, view, config.trainer.step_size)
+        return {"render": rendered.rgb, "normal": normal_picture(rendered.normal), "truth": scene.images[view]}
+
+    objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures)
+    start, seconds = 0, 0.0
+    path = run_dir / CHECKPOINT_NAME
+    if config.resume is not None:
+        state = load_checkpoint(path, device)
+        check_config(state["config"], to_dict(config), path)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        objective.load_state_dict(state["objective"])
+        restore_random_state(state["random"])
+        start, seconds = int(state["step"]), float(state["seconds"])
+        log.info("going on from step %d", start)
+    begun = time.perf_counter()
+
+    def save(step: int) -> None:
+        save_checkpoint(
+            path,
+            {
+                "stage": STAGE,
+                "step": step,
+                "seconds": seconds + time.perf_counter() - begun,
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "objective": objective.state_dict(),
+                "random": random_state(),
+                "config": to_dict(config),
+            },
+        )
+
+    schedule = build_schedule(config)
+    logger = RunLogger(run_dir, schedule.steps, start, config.logger.tensorboard, title="reconstruct")
+    half = torch.float16 if model.precision == torch.float16 and device.type == "cuda" else None
+    scaler = torch.amp.GradScaler(device.type, enabled=half is not None)
+    fit(objective, optimizer, schedule, logger, save, run_dir, start, scaler)
+    return logger, seconds + time.perf_counter() - begun
+
+
+def peak_memory_gb() -> float:
+    """Most memory that this process held, in GB (10^9 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def _report(
+    config: Config,
+    run_dir: Path,
+    scene: Scene,
+    mesh: Mesh,
+    metrics: dict[str, float],
+    pictures: list[ViewPictures],
+    logger: RunLogger,
+) -> None:
+    entries = read_run_info(run_dir)
+    config_yaml = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    command = str(entries[-1]["command"]) if entries else ""
+    write_run_report(run_dir, scene, mesh, metrics, pictures, logger.history, command, config_yaml)
+    log.info("report: %s", run_dir / "report.html")

@@ -1,0 +1,138 @@
+"""The folder of a run: who may start in it, and what is kept there about how it was made. Imports no torch.
+
+Files: config.yaml (the resolved configuration), run.json (commands and versions), checkpoint.pt, log.txt, scalars.csv,
+tensorboard/, mesh.ply, metrics.json, report.html.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+import nto3d
+from nto3d.config import Config
+from nto3d.config_io import CONFIG_ERRORS, explain, parse_overrides, to_config, to_dict
+from nto3d.errors import InputError
+from nto3d.files import write_atomic
+
+CONFIG_NAME = "config.yaml"
+CHECKPOINT_NAME = "checkpoint.pt"
+INFO_NAME = "run.json"
+LOG_NAME = "log.txt"
+_PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
+
+
+def claim(run_dir: Path, config: Config) -> None:
+    """Makes the folder of a fresh run and writes its config.yaml.
+
+    Raises:
+        InputError: the folder holds a run already (it is left alone) or cannot be written.
+    """
+    if (run_dir / CONFIG_NAME).exists() or (run_dir / CHECKPOINT_NAME).exists():
+        go_on = f"go on with resume={run_dir} or " if (run_dir / CHECKPOINT_NAME).exists() else ""
+        raise InputError(f"output: {run_dir} already holds a run; {go_on}choose another output")
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output: cannot make the folder {run_dir}: {error.strerror}") from error
+    write_run_config(run_dir, config)
+
+
+def unclaim(run_dir: Path) -> None:
+    """A run that stopped before its first checkpoint leaves its folder as it was, ready for the next try."""
+    for name in (CONFIG_NAME, INFO_NAME, LOG_NAME):
+        (run_dir / name).unlink(missing_ok=True)
+    if not any(run_dir.iterdir()):
+        run_dir.rmdir()
+
+
+def write_run_config(run_dir: Path, config: Config) -> None:
+    """Writes RUN/config.yaml.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    write_atomic(run_dir / CONFIG_NAME, yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
+
+
+def load_run_config(run_dir: Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads RUN/config.yaml and applies `key=value` overrides to it; `output` becomes `run_dir`.
+
+    Raises:
+        InputError: no run lies there, its file is broken, or an override has an unknown key or an impossible value.
+    """
+    path = run_dir / CONFIG_NAME
+    if not run_dir.is_dir():
+        raise InputError(f"{run_dir}: expected the folder of a run, found none")
+    if not path.is_file():
+        raise InputError(f"{run_dir}: expected the folder of a run, but it holds no {CONFIG_NAME}")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(tree, dict):
+            raise InputError(f"{path}: expected a configuration, got {type(tree).__name__}")
+        config = OmegaConf.merge(OmegaConf.structured(Config), tree)
+    except (*CONFIG_ERRORS, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {explain(error)}") from error
+    assert isinstance(config, DictConfig)
+    config.output = str(run_dir)
+    for override in parse_overrides(overrides):
+        try:
+            OmegaConf.update(config, override.key_or_group, override.value())
+        except CONFIG_ERRORS as error:
+            raise InputError(explain(error)) from error
+    return to_config(config)
+
+
+def write_run_info(run_dir: Path, command: Sequence[str], fresh: bool) -> None:
+    """Writes how the run was started into RUN/run.json; a resumed run adds an entry.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    entry = {
+        "command": shlex.join(command),
+        "folder": str(Path.cwd()),
+        "time": f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}",
+        "versions": versions(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+    path = run_dir / INFO_NAME
+    earlier = [] if fresh or not path.is_file() else read_run_info(run_dir)
+    write_atomic(path, json.dumps([*earlier, entry], indent=2) + "\n")
+
+
+def read_run_info(run_dir: Path) -> list[dict[str, Any]]:
+    """Reads RUN/run.json: one dict (command, folder, time, versions, machine) for the start and for every resume.
+
+    Raises:
+        InputError: the file is missing or broken.
+    """
+    path = run_dir / INFO_NAME
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected the JSON that train.py writes, got {error}") from error
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{path}: expected a list of objects, as train.py writes it")
+    return entries
+
+
+def versions() -> dict[str, str]:
+    """The versions of what decides a result: package -> version, without those that are not installed."""
+    found = {"nto3d": nto3d.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # optional, such as tinycudann
+    return found

@@ -1,0 +1,1 @@
+"""Segmenters: pictures and prompts in, masks out."""

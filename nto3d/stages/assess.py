@@ -1,0 +1,113 @@
+"""Measure a finished reconstruction against held-out views and ground truth, and write the report."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from nto3d.config import EvaluateConfig
+from nto3d.evaluate.geometry import load_points, mesh_metrics, point_metrics
+from nto3d.evaluate.images import image_metrics
+from nto3d.evaluate.masks import iou
+from nto3d.export.clean import clean_mesh
+from nto3d.files import write_atomic
+from nto3d.report.page import write_report
+from nto3d.report.pictures import ViewPictures
+from nto3d.report.shade import Shading, guess_up, turntable
+from nto3d.stages.model import SurfaceModel
+from nto3d.stages.views import render_view
+from nto3d.training.log import History
+from nto3d.types import BoolArray, Mesh, Scene
+
+log = logging.getLogger("nto3d")
+REPORT_VIEWS = 6
+REPORT_SIDE = 480  # longest side of a picture in the report
+METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
+
+
+def assess_views(
+    model: SurfaceModel, scene: Scene, masks: BoolArray | None, config: EvaluateConfig, dt: float
+) -> tuple[dict[str, float], list[ViewPictures]]:
+    """Render the held-out views and compare them.
+
+    Args:
+        masks: [V, H, W] of the target where the model was trained with masks: renders are compared on black outside.
+        dt: sample length, normalized units.
+
+    Returns:
+        Means over the views of `psnr psnr_mask ssim ssim_mask mask_iou`, and pictures for the report.
+    """
+    views = scene.test[: config.max_views] if config.max_views is not None else scene.test
+    rows: list[dict[str, float]] = []
+    pictures: list[ViewPictures] = []
+    for view in views:
+        rendered = render_view(model, scene, view, dt)
+        mask = None if masks is None else masks[view]
+        truth = scene.images[view].astype(np.float32) / 255.0
+        render = rendered.rgb.astype(np.float32) / 255.0
+        row = image_metrics(render, truth, mask)
+        if mask is not None:
+            row["mask_iou"] = iou(rendered.mask, mask)
+            truth = truth * mask[..., None]
+        rows.append(row)
+        if len(pictures) < REPORT_VIEWS:
+            step = max(1, -(-max(truth.shape[:2]) // REPORT_SIDE))
+            small = (slice(None, None, step), slice(None, None, step))
+            normal = rendered.normal * rendered.opacity[..., None]
+            depth = np.where(rendered.mask, rendered.depth, 0.0)
+            pictures.append(ViewPictures(scene.names[view], truth[small], render[small], normal[small], depth[small], row))
+    keys = {key for row in rows for key in row}
+    means = {key: float(np.mean([row[key] for row in rows if key in row])) for key in sorted(keys)}
+    return means, pictures
+
+
+def assess_mesh(mesh: Mesh, scene: Scene, config: EvaluateConfig, whole: bool, seed: int) -> dict[str, float]:
+    """Distances of a mesh (world units) from the scene's ground truth and from check points, where there are any.
+
+    Args:
+        whole: the mesh holds everything in the sphere, not the target alone: compare within the sphere.
+    """
+    metrics: dict[str, float] = {}
+    if scene.gt_mesh is not None:
+        samples, threshold = config.chamfer_samples, config.fscore_threshold
+        compared = clean_mesh(mesh, largest_only=False, min_area_share=0.0) if whole else mesh
+        metrics |= mesh_metrics(compared, scene.gt_mesh, samples=samples, threshold_share=threshold, seed=seed)
+    if config.points is not None:
+        metrics |= point_metrics(load_points(Path(config.points)), mesh)
+    return metrics
+
+
+def write_metrics(run_dir: Path, metrics: Mapping[str, float]) -> None:
+    """Write RUN/metrics.json, one flat object."""
+    write_atomic(run_dir / METRICS_NAME, json.dumps(dict(metrics), indent=2) + "\n")
+
+
+def write_run_report(
+    run_dir: Path,
+    scene: Scene,
+    mesh: Mesh,
+    metrics: Mapping[str, float],
+    views: list[ViewPictures],
+    history: History,
+    command: str,
+    config_yaml: str,
+) -> None:
+    """Write RUN/report.html."""
+    curves = {name: (np.asarray(steps), np.asarray(values)) for name, (steps, values) in history.items()}
+    up = guess_up(scene.cameras.cam_to_world[list(scene.train)])
+    up = scene.world_from_normalized[:3, :3] @ up / scene.scale
+    shadings = {"Shape": Shading.clay} | ({"Colour": Shading.color} if mesh.colors is not None else {})
+    write_report(
+        run_dir / REPORT_NAME,
+        title=f"{scene.name}: reconstruction",
+        command=command,
+        metrics=metrics,
+        views=views,
+        curves=curves,
+        turntables={name: turntable(mesh, 10, (300, 300), up, shading) for name, shading in shadings.items()},
+        config_yaml=config_yaml,
+    )

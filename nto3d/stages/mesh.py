@@ -1,0 +1,72 @@
+"""From a trained model to the mesh that the user takes away."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from nto3d.config import ExportConfig
+from nto3d.export.clean import clean_mesh
+from nto3d.export.mesh_io import vertex_colors
+from nto3d.export.regions import unit_sphere
+from nto3d.export.surface import extract_surface
+from nto3d.render.grid import OccupancyGrid
+from nto3d.stages.model import SurfaceModel
+from nto3d.types import FloatArray, Mesh
+
+log = logging.getLogger("nto3d")
+
+
+class HullRegion:
+    """Signed distance to the hull of the occupancy grid, and to the unit sphere, whichever is larger.
+
+    Outside the hull no ray ever looked, so what the SDF says there means nothing.
+    """
+
+    def __init__(self, grid: OccupancyGrid) -> None:
+        hull = functional.pad(grid.hull, (1, 1, 1, 1, 1, 1)).cpu().numpy() > 0
+        signed = ndimage.distance_transform_edt(~hull) - ndimage.distance_transform_edt(hull)
+        values = torch.from_numpy(signed).float() * grid.cell_size
+        self._values = values.permute(2, 1, 0)[None, None].contiguous().to(grid.hull.device)  # grid_sample's x is last
+        self._reach = 1.0 + grid.cell_size
+
+    def __call__(self, positions: Tensor) -> Tensor:
+        """Values [N] at positions [N, 3], negative inside."""
+        place = (positions / self._reach)[None, None, None]
+        hull = functional.grid_sample(self._values, place, align_corners=False, padding_mode="border")[0, 0, 0, 0]
+        return torch.maximum(hull, unit_sphere(positions))
+
+
+@torch.no_grad()
+def extract_mesh(model: SurfaceModel, world_from_normalized: FloatArray, config: ExportConfig) -> Mesh:
+    """The model's surface as a mesh in world units.
+
+    Raises:
+        InputError: there is no surface.
+    """
+    started = time.perf_counter()
+    device = model.variance.device
+    used = torch.nonzero(model.grid.hull).float()
+    lower = ((used.amin(dim=0) - 1.0) * model.grid.cell_size - 1.0).tolist()
+    upper = ((used.amax(dim=0) + 2.0) * model.grid.cell_size - 1.0).tolist()
+    mesh = extract_surface(
+        model.sdf.sdf,
+        resolution=config.resolution,
+        lower=lower,
+        upper=upper,
+        device=device,
+        region=HullRegion(model.grid),
+        close_border=True,
+    )
+    mesh = clean_mesh(mesh, largest_only=config.largest_only)
+    if config.colors:
+        mesh = vertex_colors(mesh, model.surface_color, device=device)
+    log.info(
+        "mesh: %d vertices, %d faces in %.1f s", len(mesh.vertices), len(mesh.faces), time.perf_counter() - started
+    )
+    return mesh.transformed(world_from_normalized)

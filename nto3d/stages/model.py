@@ -1,0 +1,84 @@
+"""What is trained: the fields of a scene with their occupancy grid, rendered together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nto3d.render.grid import OccupancyGrid
+from nto3d.render.volume import Sharpness, render_background, render_surface
+from nto3d.types import RayBatch, RenderOutput
+
+Geometry = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+class SurfaceModel(nn.Module):
+    """An SDF with colour inside the unit sphere, and a background model outside it where there is one.
+
+    Args:
+        sdf: `fields.SdfField`. color: `fields.ColorField`. background: `fields.BackgroundField`, or None (black).
+        grid: where rays look for the surface.
+        init_inv_std: initial sharpness s, 1 / normalized unit; it is learned as exp(10 v) (NeuS).
+        precision: dtype of the MLPs on CUDA.
+    """
+
+    def __init__(
+        self,
+        sdf: nn.Module,
+        color: nn.Module,
+        grid: OccupancyGrid,
+        background: nn.Module | None = None,
+        *,
+        init_inv_std: float = 20.0,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.sdf, self.color, self.grid, self.background = sdf, color, grid, background
+        self.variance = nn.Parameter(torch.tensor(init_inv_std).log() / 10.0)
+        self.precision = precision
+
+    @property
+    def inv_std(self) -> Tensor:
+        """NeuS's s, a scalar tensor that carries gradients."""
+        return torch.exp(10.0 * self.variance).clamp(1.0, 1e5)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """Reduced precision on CUDA; the CPU always computes in float32."""
+        enabled = device.type == "cuda" and self.precision != torch.float32
+        return torch.autocast(device.type, dtype=self.precision if enabled else torch.bfloat16, enabled=enabled)
+
+    def render(
+        self, rays: RayBatch, dt: float, jitter: Tensor, anneal: float = 1.0, least: float = 0.003
+    ) -> RenderOutput:
+        """Render rays.
+
+        Args:
+            rays: R rays. dt: sample length, normalized units. jitter: [R] in 0..1. anneal: NeuS's cosine annealing.
+            least: samples of less weight (by the grid's rough SDF) are left out.
+        """
+        samples = self.grid.samples(rays.origins, rays.directions, dt, jitter, least)
+        with self.autocast(rays.origins.device):
+            sharpness = Sharpness(self.inv_std, anneal)
+            out, left = render_surface(rays.origins, rays.directions, samples, self.sdf, self.color, sharpness)
+            if self.background is None:
+                return out
+            behind = render_background(rays.origins, rays.directions, self.background, jitter)
+        rgb = out.rgb + left[:, None] * behind
+        return RenderOutput(rgb, out.normal, out.depth, out.opacity, out.gradients, out.samples)
+
+    def refresh_grid(self, near: float | None = None) -> None:
+        """Let the occupancy grid follow the SDF (see `OccupancyGrid.refresh`)."""
+        with torch.no_grad(), self.autocast(self.variance.device):
+            self.grid.refresh(self.sdf.sdf, float(self.inv_std), near)
+
+    def surface_color(self, positions: Tensor) -> Tensor:
+        """Colours [N, 3] of surface points [N, 3], each looked at straight on."""
+        with self.autocast(positions.device):
+            _, gradient, feature = self.sdf(positions)
+            normal = functional.normalize(gradient.float(), dim=1, eps=1e-6)
+            rgb: Tensor = self.color(positions, normal, -normal, feature)
+        return rgb.float()

@@ -1,0 +1,137 @@
+"""Checkpoints: written whole or not at all, read without running code, refused where they do not fit."""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nto3d.config_io import flatten
+from nto3d.errors import InputError
+from nto3d.files import write_atomic
+
+FORMAT = 1
+REQUIRED = ("stage", "step", "model", "optimizer", "random", "config")
+# What shapes the model: differing values mean weights that do not fit (tcnn lays its tables out otherwise)
+MODEL_KEYS = ("mode", "scene.masks", "encoding.*", "field.*")
+# What shapes the result: resuming with a differing value would not go on with the same run
+TRAINING_KEYS = (*MODEL_KEYS, "seed", "segmenter.*", "scene.*", "trainer.*")
+_FREE_KEYS = ("scene.path", "trainer.checkpoint_every", "trainer.log_every", "trainer.image_every")
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Writes a checkpoint; the older one at `path` stays until the new one is on the disk.
+
+    Args:
+        path: the file.
+        state: the keys of `REQUIRED` and any others, of plain numbers, strings, lists, dicts and tensors.
+
+    Raises:
+        InputError: it cannot be written (no space, no permission).
+        KeyError: a required key is missing.
+    """
+    for key in REQUIRED:
+        state[key]
+    # Serialised in memory first: torch reports a full disk as a RuntimeError of its zip writer, a plain write does not
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    write_atomic(path, buffer.getbuffer())
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Reads a checkpoint (`weights_only`: nothing in the file is executed) with its tensors on `device`.
+
+    Raises:
+        InputError: there is none, it is truncated or no checkpoint, or another version wrote it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected a checkpoint, found no such file")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # torch writes check sums and does not look at them
+            broken = archive.testzip()
+        if broken is not None:
+            raise zipfile.BadZipFile(f"wrong check sum in {broken}")
+        state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    except (
+        Exception
+    ) as error:  # a damaged file can break the zip reader, the unpickler or a tensor's rebuild in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(f"{path}: expected a checkpoint, got a truncated or foreign file ({reason})") from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise InputError(f"{path}: expected a checkpoint of nto3d, got another file of torch")
+    if state["format"] != FORMAT:
+        raise InputError(
+            f"{path}: expected checkpoint format {FORMAT}, got {state['format']} (another version of nto3d)"
+        )
+    for key in REQUIRED:
+        if key not in state:
+            raise InputError(f"{path}: expected a checkpoint with {', '.join(REQUIRED)}; {key} is missing")
+    return state
+
+
+def check_config(
+    stored: Mapping[str, Any], current: Mapping[str, Any], path: Path, keys: tuple[str, ...] = TRAINING_KEYS
+) -> None:
+    """Compares the configuration in a checkpoint with the current one, both as of `config_io.to_dict`.
+
+    Args:
+        stored: the checkpoint's `config`.
+        current: what the checkpoint is to be used with.
+        path: the checkpoint's file, for the message.
+        keys: patterns of the dotted keys that must agree: `TRAINING_KEYS` to go on, `MODEL_KEYS` to use the model.
+
+    Raises:
+        InputError: the first key that differs, with both values.
+    """
+    old, new = flatten(stored), flatten(current)
+    for key in [*new, *(key for key in old if key not in new)]:
+        if key in _FREE_KEYS or not any(fnmatch.fnmatchcase(key, pattern) for pattern in keys):
+            continue
+        if old.get(key) != new.get(key):
+            raise InputError(
+                f"{path}: checkpoint of another config: {key} was {old.get(key)}, now it is {new.get(key)}"
+            )
+
+
+def random_state(generators: Mapping[str, torch.Generator | np.random.Generator] | None = None) -> dict[str, Any]:
+    """The states of torch's global generators and of the named ones, fit for a checkpoint."""
+    named: dict[str, torch.Tensor | str] = {}
+    for name, generator in (generators or {}).items():
+        if isinstance(generator, torch.Generator):
+            named[name] = generator.get_state()
+        else:  # as JSON: PCG64 holds integers of 128 bits
+            named[name] = json.dumps(generator.bit_generator.state)
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    return {"torch": torch.get_rng_state(), "cuda": cuda, "named": named}
+
+
+def restore_random_state(
+    state: Mapping[str, Any], generators: Mapping[str, torch.Generator | np.random.Generator] | None = None
+) -> None:
+    """Sets the generators to the states that `random_state` returned (tensors may lie on any device).
+
+    Raises:
+        InputError: a named generator has no state in the checkpoint.
+    """
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([value.cpu() for value in state["cuda"]])
+    for name, generator in (generators or {}).items():
+        if name not in state["named"]:
+            raise InputError(f"checkpoint: expected the state of the random generator {name!r}, found none")
+        value = state["named"][name]
+        if isinstance(generator, torch.Generator):
+            generator.set_state(value.cpu())
+        else:
+            generator.bit_generator.state = json.loads(value)

@@ -1,0 +1,145 @@
+"""One training loop, used by every stage."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from nto3d.errors import InputError, Interrupted
+from nto3d.training.log import RunLogger
+
+log = logging.getLogger("nto3d")
+
+
+class Objective(Protocol):
+    """What a stage asks of the loop to minimise."""
+
+    def prepare(self, step: int) -> None:
+        """Bring schedules and grids up to date before a step (no gradients)."""
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The scalar loss of a step, and scalars to log."""
+
+    def counts(self) -> tuple[int, int]:
+        """Rays and samples since the last call."""
+
+    def pictures(self) -> Mapping[str, Any]:
+        """Pictures uint8 [H, W, 3] by name, for TensorBoard."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When what happens.
+
+    Attributes:
+        steps: of the whole training. warmup: steps of linear warm-up. decay: learning rate at the end, as a share.
+        clip_norm: largest norm of the gradient. checkpoint_every, log_every, image_every: steps (0: never).
+    """
+
+    steps: int
+    warmup: int
+    decay: float
+    clip_norm: float
+    checkpoint_every: int
+    log_every: int
+    image_every: int
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step as a share of the base rate: linear warm-up, then exponential decay."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return warm * self.decay ** (step / self.steps)
+
+
+def fit(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    logger: RunLogger,
+    save: Callable[[int], None],
+    run_dir: Path,
+    start: int = 0,
+    scaler: torch.amp.GradScaler | None = None,
+) -> None:
+    """Minimise an objective from step `start` to `schedule.steps`.
+
+    Args:
+        objective: gives the loss. optimizer: each parameter group holds its base learning rate as `base_lr`.
+        logger: is told of every step. save: writes a checkpoint of the state after so many steps.
+        scaler: for float16 on CUDA.
+
+    Raises:
+        InputError: the loss stopped being finite; the last good checkpoint stays.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
+    on_cpu = parameters[0].device.type == "cpu"
+    with _stop_request() as stop, logger:
+        for step in range(start, schedule.steps):
+            objective.prepare(step)
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * schedule.rate(step)
+            loss, scalars = objective.loss(step)
+            done = step + 1
+            due = done % schedule.log_every == 0 or done == schedule.steps
+            saving = done % schedule.checkpoint_every == 0 or done == schedule.steps or stop.is_set()
+            if (on_cpu or due or saving) and not bool(torch.isfinite(loss)):  # on CUDA, looking waits for the device
+                raise InputError(_not_finite(step, scalars, run_dir))
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            if due:
+                rays, samples = objective.counts()
+                values = {"loss": float(loss.detach()), **{name: float(value) for name, value in scalars.items()}}
+                logger.interval(done, values, rays, samples)
+            logger.advance(done)
+            if schedule.image_every and done % schedule.image_every == 0:
+                for name, pixels in objective.pictures().items():
+                    logger.image(done, name, pixels)
+            if saving:
+                save(done)
+            if stop.is_set() and done < schedule.steps:
+                raise Interrupted(run_dir)
+
+
+def _not_finite(step: int, scalars: dict[str, Tensor], run_dir: Path) -> str:
+    parts = ", ".join(f"{name} {float(value):.4g}" for name, value in scalars.items())
+    return (
+        f"step {step}: the loss is not finite ({parts}); the last checkpoint in {run_dir} is from before it; "
+        "try a lower trainer.lr or trainer.mlp_lr"
+    )
+
+
+@contextmanager
+def _stop_request() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C or SIGTERM into a request to stop after the step; a second Ctrl-C stops at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def request(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        log.info("stopping after this step; once more stops at once")
+        stop.set()
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

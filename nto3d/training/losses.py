@@ -1,0 +1,32 @@
+"""Losses. Each returns one value per element; weighting and reducing happen in `stages`.
+
+Letters: R rays, N samples.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+HUBER_DELTA = 0.1
+
+
+def color_l1(rgb: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference over the channels, [R], of colours [R, 3]."""
+    return (rgb - truth).abs().mean(dim=1)
+
+
+def color_huber(rgb: Tensor, truth: Tensor) -> Tensor:
+    """Huber distance over the channels, [R], scaled so that large errors count as much as in L1."""
+    return functional.huber_loss(rgb, truth, reduction="none", delta=HUBER_DELTA).mean(dim=1) / HUBER_DELTA
+
+
+def mask_bce(opacity: Tensor, mask: Tensor) -> Tensor:
+    """Binary cross-entropy of opacity [R] against a mask [R] of 0/1 (NeuS eq. 17)."""
+    return functional.binary_cross_entropy(opacity.clamp(1e-3, 1.0 - 1e-3), mask, reduction="none")
+
+
+def eikonal(gradients: Tensor) -> Tensor:
+    """Squared deviation of the SDF's slope from 1, [N], from gradients [N, 3] (Gropp et al. 2020)."""
+    return (torch.sqrt((gradients**2).sum(dim=1) + 1e-12) - 1.0) ** 2

@@ -1,0 +1,128 @@
+"""Every YAML file composes into the schema; misspelt keys, wrong types and impossible values do not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from nto3d.cli import CONFIG_FOLDER
+from nto3d.config import Backend, Config, MaskUse, Reader
+from nto3d.config_check import validate
+from nto3d.config_io import CONFIG_ERRORS, explain, flatten, register, to_config, to_dict
+from nto3d.errors import InputError
+
+OPTIONS = sorted(path.relative_to(CONFIG_FOLDER) for path in CONFIG_FOLDER.glob("*/*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    register()
+    with initialize_config_dir(config_dir=str(CONFIG_FOLDER), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> Config:
+    return to_config(compose("config", list(overrides)))
+
+
+def test_the_default_is_the_bundled_sample() -> None:
+    config = composed()
+    assert config.scene.path == "datasets/sample"
+    assert config.encoding.backend is Backend.warp
+    assert config.output.startswith("runs/sample/")
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=str)
+def test_every_option_composes(option: Path) -> None:
+    group, name = option.parent.name, option.stem
+    config = composed(f"{group}={name}", *(["scene.path=somewhere/dtu_scan9"] if "dtu" in name else []))
+    if group == "encoding":
+        assert config.encoding.backend.name == name
+    if "dtu" in name:
+        assert (config.scene.name, config.scene.reader) == ("dtu_scan9", Reader.dtu)
+    if name == "concave_no_masks":
+        assert (config.scene.recipe, config.scene.masks) == ("concave", MaskUse.none)
+
+
+@pytest.mark.parametrize("trainer", ["smoke", "fast", "quality"])
+@pytest.mark.parametrize("backend", ["warp", "torch", "tcnn"])
+def test_trainers_set_the_size_of_the_table_never_the_backend(trainer: str, backend: str) -> None:
+    config = composed(f"trainer={trainer}", f"encoding={backend}")
+    assert config.encoding.backend.name == backend
+    assert config.encoding.log2_entries == {"smoke": 12, "fast": 15, "quality": 17}[trainer]
+
+
+def test_values_given_by_hand_win() -> None:
+    config = composed("trainer=quality", "encoding.levels=7", "trainer.steps=9", "scene.path='/a b/c=(1)'")
+    assert (config.encoding.levels, config.trainer.steps, config.scene.path) == (7, 9, "/a b/c=(1)")
+    assert composed("trainer=quality").export.resolution > composed().export.resolution
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("trainer.stepz=1", ["unknown key trainer.stepz", "trainer.steps"]),
+        ("trainr.steps=1", ["unknown key trainr"]),
+        ("trainer.loss.eikonal=1", ["unknown key trainer.loss.eikonal", "trainer.loss.eikonal_weight"]),
+        ("trainer.steps=many", ["trainer.steps", "many", "Integer"]),
+        ("trainer.lr=high", ["trainer.lr", "high", "Float"]),
+        ("export.colors=2.5", ["export.colors", "2.5", "bool"]),
+        ("encoding.backend=cuda", ["encoding.backend", "cuda", "warp, torch, tcnn"]),
+        ("scene.test_views=[a]", ["scene.test_views", "a", "Integer"]),
+        ("trainer=slow", ["trainer=slow", "fast, quality, smoke"]),
+        ("scene=dtu", ["scene.path is missing"]),
+        ("scene.path=a=b", ["scene.path=a=b", "quotes"]),
+        ("seed=1,2", ["seed=1,2", "-m"]),
+    ],
+)
+def test_a_bad_key_or_type_fails_in_one_line_that_names_it(override: str, words: list[str]) -> None:
+    with pytest.raises((*CONFIG_ERRORS, InputError)) as caught:
+        composed(override)
+    message = explain(caught.value)
+    assert "\n" not in message
+    assert [word for word in words if word not in message] == [], message
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("scene.downscale=0", ["scene.downscale", "from 1", "got 0"]),
+        ("trainer.steps=0", ["trainer.steps", "got 0"]),
+        ("trainer.lr=nan", ["trainer.lr", "got nan"]),
+        ("trainer.lr=inf", ["trainer.lr", "got inf"]),
+        ("trainer.loss.mask_weight=-1", ["trainer.loss.mask_weight", "got -1"]),
+        ("encoding.log2_entries=60", ["encoding.log2_entries", "got 60"]),
+        ("encoding.max_resolution=8", ["encoding.max_resolution", "16", "got 8"]),
+        ("encoding.levels=2", ["trainer.start_levels", "at most", "2"]),
+        ("trainer.max_step_size=0.001", ["trainer.max_step_size", "at least", "got 0.001"]),
+        ("export.resolution=1", ["export.resolution", "got 1"]),
+        ("device=gpu", ["device", "cuda:N", "gpu"]),
+        ("threads=0", ["threads", "got 0"]),
+        ("scene.name=a/b", ["scene.name", "a/b"]),
+        ("scene.path=''", ["scene.path", "expected a path"]),
+        ("scene.test_views=[1,1]", ["scene.test_views", "[1, 1]"]),
+        ("scene.test_views=[-1]", ["scene.test_views", "[-1]"]),
+        ("seed=-1", ["seed", "got -1"]),
+        ("evaluate.fscore_threshold=2", ["evaluate.fscore_threshold", "got 2"]),
+    ],
+)
+def test_an_impossible_value_is_refused(override: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        composed(override)
+    assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+
+
+def test_every_number_has_a_range() -> None:
+    from nto3d.config_check import _RANGES
+
+    flat = flatten(to_dict(composed()))
+    numbers = {key for key, value in flat.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    assert numbers - set(_RANGES) == set()
+    assert set(_RANGES) - set(flat) == set()
+
+
+def test_validate_accepts_null_where_the_schema_does() -> None:
+    config = composed("threads=null", "evaluate.max_views=null", "scene.test_views=null")
+    validate(config)
+    assert config.threads is None
