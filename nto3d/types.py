@@ -149,6 +149,12 @@ class RayBatch:
     def __len__(self) -> int:
         return len(self.origins)
 
+    def __getitem__(self, part: slice) -> RayBatch:
+        mask = None if self.mask is None else self.mask[part]
+        feature = None if self.feature is None else self.feature[part]
+        where = (self.origins[part], self.directions[part], self.view[part], self.xy[part])
+        return RayBatch(*where, self.rgb[part], mask, feature)
+
 
 @dataclass(frozen=True)
 class Samples:

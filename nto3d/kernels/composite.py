@@ -12,7 +12,7 @@ import warp as wp
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nto3d.kernels.launch import array, launch_parts, parts_for
+from nto3d.kernels.launch import Span, array, launch_spans, runs
 
 
 @wp.kernel(module="nto3d.composite", enable_backward=False)
@@ -24,20 +24,23 @@ def _forward(
     weights: wp.array(dtype=wp.float32),  # type: ignore[valid-type]  # [N]
     out: wp.array(dtype=wp.float32, ndim=2),  # type: ignore[valid-type]  # [R, C]
     left: wp.array(dtype=wp.float32),  # type: ignore[valid-type]  # [R], T behind the last sample
-    part: int,
-    parts: int,
+    begin: int,
+    end: int,
+    stride: int,
 ) -> None:
-    ray = wp.tid() * parts + part
-    t = float(1.0)
-    for i in range(offsets[ray], offsets[ray + 1]):
-        a = alpha[i]
-        w = t * a
-        before[i] = t
-        weights[i] = w
-        for c in range(values.shape[1]):
-            out[ray, c] += w * values[i, c]
-        t = t * (1.0 - a)
-    left[ray] = t
+    ray = begin + wp.tid()
+    while ray < end:
+        t = float(1.0)
+        for i in range(offsets[ray], offsets[ray + 1]):
+            a = alpha[i]
+            w = t * a
+            before[i] = t
+            weights[i] = w
+            for c in range(values.shape[1]):
+                out[ray, c] += w * values[i, c]
+            t = t * (1.0 - a)
+        left[ray] = t
+        ray += stride
 
 
 @wp.kernel(module="nto3d.composite", enable_backward=False)
@@ -51,23 +54,26 @@ def _backward(
     grad_left: wp.array(dtype=wp.float32),  # type: ignore[valid-type]  # [R]
     grad_alpha: wp.array(dtype=wp.float32),  # type: ignore[valid-type]  # [N]
     grad_values: wp.array(dtype=wp.float32, ndim=2),  # type: ignore[valid-type]  # [N, C]
-    part: int,
-    parts: int,
+    begin: int,
+    end: int,
+    stride: int,
 ) -> None:
-    ray = wp.tid() * parts + part
-    # `behind` is the gradient of what lies behind sample i, seen through it: no division by 1 - alpha is needed.
-    behind = grad_left[ray]
-    first = offsets[ray]
-    for back in range(offsets[ray + 1] - first):
-        i = offsets[ray + 1] - 1 - back
-        a = alpha[i]
-        w = before[i] * a
-        own = grad_weights[i]
-        for c in range(values.shape[1]):
-            own += grad_out[ray, c] * values[i, c]
-            grad_values[i, c] = w * grad_out[ray, c]
-        grad_alpha[i] = before[i] * (own - behind)
-        behind = a * own + (1.0 - a) * behind
+    ray = begin + wp.tid()
+    while ray < end:
+        # `behind` is the gradient of what lies behind sample i, seen through it: no division by 1 - alpha is needed.
+        behind = grad_left[ray]
+        first = offsets[ray]
+        for back in range(offsets[ray + 1] - first):
+            i = offsets[ray + 1] - 1 - back
+            a = alpha[i]
+            w = before[i] * a
+            own = grad_weights[i]
+            for c in range(values.shape[1]):
+                own += grad_out[ray, c] * values[i, c]
+                grad_values[i, c] = w * grad_out[ray, c]
+            grad_alpha[i] = before[i] * (own - behind)
+            behind = a * own + (1.0 - a) * behind
+        ray += stride
 
 
 def composite(alpha: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -81,14 +87,15 @@ def composite(alpha: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, T
         All three carry gradients to alpha, the sums also to the values.
     """
     if len(alpha) != len(values) or offsets.dtype != torch.int32:
-        raise ValueError(f"expected alpha [N], values [N, C], int32 offsets, got {alpha.shape}, {values.shape}, {offsets.dtype}")
+        raise ValueError(
+            f"expected alpha [N], values [N, C], int32 offsets, got {alpha.shape}, {values.shape}, {offsets.dtype}"
+        )
     out: tuple[Tensor, Tensor, Tensor] = _Composite.apply(alpha.contiguous(), values.contiguous(), offsets)
     return out
 
 
-def _shares(rays: int, device: torch.device) -> list[int]:
-    parts = parts_for(device, rays, smallest=256)
-    return [len(range(part, rays, parts)) for part in range(parts)]
+def _spans(rays: int, samples: int, device: torch.device) -> list[tuple[Span]]:
+    return [(span,) for span in runs(rays, samples, device)]
 
 
 class _Composite(torch.autograd.Function):
@@ -100,7 +107,7 @@ class _Composite(torch.autograd.Function):
         left = torch.ones(rays, device=device)
         if rays:
             tensors = (alpha, values, offsets, before, weights, out, left)
-            launch_parts(_forward, _shares(rays, device), [array(tensor) for tensor in tensors], device)
+            launch_spans(_forward, [array(tensor) for tensor in tensors], _spans(rays, len(alpha), device), device)
         ctx.save_for_backward(alpha, values, offsets, before)
         return weights, out, left
 
@@ -113,7 +120,7 @@ class _Composite(torch.autograd.Function):
         if rays:
             tensors = (alpha, values, offsets, before, grad_weights, grad_out, grad_left, grad_alpha, grad_values)
             arguments = [array(tensor.contiguous()) for tensor in tensors]
-            launch_parts(_backward, _shares(rays, device), arguments, device)
+            launch_spans(_backward, arguments, _spans(rays, len(alpha), device), device)
         return grad_alpha, grad_values, None
 
 

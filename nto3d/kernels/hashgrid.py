@@ -38,7 +38,9 @@ class HashGridSpec:
 
     def __post_init__(self) -> None:
         if min(self.levels, self.features, self.base_resolution) < 1 or not 1 <= self.log2_entries <= 28:
-            raise ValueError(f"expected positive levels, features, base_resolution and log2_entries in 1..28, got {self}")
+            raise ValueError(
+                f"expected positive levels, features, base_resolution and log2_entries in 1..28, got {self}"
+            )
         if self.max_resolution < self.base_resolution:
             raise ValueError(f"expected max_resolution >= base_resolution, got {self}")
 
@@ -57,7 +59,9 @@ class HashGridSpec:
     @property
     def scales(self) -> tuple[float, ...]:
         """Grid units per unit of u = (x + 1) / 2, for each level."""
-        return tuple(2.0 ** (level * math.log2(self.growth)) * self.base_resolution - 1.0 for level in range(self.levels))
+        return tuple(
+            2.0 ** (level * math.log2(self.growth)) * self.base_resolution - 1.0 for level in range(self.levels)
+        )
 
     @property
     def resolutions(self) -> tuple[int, ...]:

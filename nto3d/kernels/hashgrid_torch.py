@@ -14,9 +14,7 @@ class TorchEncoder:
     def __init__(self, spec: HashGridSpec) -> None:
         self.spec = spec
 
-    def __call__(
-        self, positions: Tensor, table: Tensor, level_weight: Tensor, jacobian: bool
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, positions: Tensor, table: Tensor, level_weight: Tensor, jacobian: bool) -> tuple[Tensor, Tensor]:
         """Features [N, C] and Jacobian [N, 3, C] (empty where not asked for)."""
         unit = (positions.to(table.dtype) * 0.5 + 0.5).clamp(0.0, 1.0)
         features, jacobians = [], []

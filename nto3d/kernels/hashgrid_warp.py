@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nto3d.kernels.hashgrid import PRIMES, HashGridSpec
-from nto3d.kernels.launch import array, launch_parts, parts_for
+from nto3d.kernels.launch import array, interleaved, launch_spans, runs, whole
 
 _PRIME_Y = wp.constant(wp.uint32(PRIMES[1]))
 _PRIME_Z = wp.constant(wp.uint32(PRIMES[2]))
@@ -71,53 +71,59 @@ def kernels(features: int) -> tuple[Any, Any]:
         want_jacobian: int,
         out: wp.array(dtype=wp.float32, ndim=2),  # type: ignore[valid-type]  # [N, C]
         jacobian: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [N, 3, C]
-        part: int,
-        parts: int,
+        level_begin: int,
+        level_end: int,
+        level_stride: int,
+        point_begin: int,
+        point_end: int,
+        point_stride: int,
     ) -> None:
-        level, turn = wp.tid()
-        # Each thread takes a run of points: neighbouring levels of a point share cache lines of the output.
-        point = turn + part * ((positions.shape[0] + parts - 1) // parts)
-        amount = level_weight[level]
-        if amount == 0.0:
-            return
-        scale = levels.scale[level]
-        resolution = levels.resolution[level]
-        size = levels.size[level]
-        hashed = levels.hashed[level]
-        offset = levels.offset[level]
-        place = _place(positions[point], scale)
-        cx = int(place[0])  # places are positive, so this is the floor
-        cy = int(place[1])
-        cz = int(place[2])
-        fx = place[0] - float(cx)
-        fy = place[1] - float(cy)
-        fz = place[2] - float(cz)
-        value = Row()
-        slope_x = Row()
-        slope_y = Row()
-        slope_z = Row()
-        for bz in range(2):
-            wz = wp.where(bz == 1, fz, 1.0 - fz)
-            sz = wp.where(bz == 1, 1.0, -1.0)
-            for by in range(2):
-                wy = wp.where(by == 1, fy, 1.0 - fy)
-                sy = wp.where(by == 1, 1.0, -1.0)
-                rows = _pair(cx, cy + by, cz + bz, resolution, size, hashed)
-                a = table[offset + rows[0]]
-                b = table[offset + rows[1]]
-                along = a + (b - a) * fx
-                value += along * (wy * wz)
-                if want_jacobian != 0:
-                    slope_x += (b - a) * (wy * wz)
-                    slope_y += along * (sy * wz)
-                    slope_z += along * (wy * sz)
-        factor = amount * scale * 0.5
-        for k in range(F):
-            out[point, level * F + k] = value[k] * amount
-            if want_jacobian != 0:
-                jacobian[point, 0, level * F + k] = slope_x[k] * factor
-                jacobian[point, 1, level * F + k] = slope_y[k] * factor
-                jacobian[point, 2, level * F + k] = slope_z[k] * factor
+        level_item, point_item = wp.tid()
+        level = level_begin + level_item
+        while level < level_end:
+            amount = level_weight[level]
+            scale = levels.scale[level]
+            resolution = levels.resolution[level]
+            size = levels.size[level]
+            hashed = levels.hashed[level]
+            offset = levels.offset[level]
+            factor = amount * scale * 0.5
+            point = point_begin + point_item
+            while point < point_end and amount > 0.0:
+                place = _place(positions[point], scale)
+                cx = int(place[0])  # places are positive, so this is the floor
+                cy = int(place[1])
+                cz = int(place[2])
+                fx = place[0] - float(cx)
+                fy = place[1] - float(cy)
+                fz = place[2] - float(cz)
+                value = Row()
+                slope_x = Row()
+                slope_y = Row()
+                slope_z = Row()
+                for bz in range(2):
+                    wz = wp.where(bz == 1, fz, 1.0 - fz)
+                    sz = wp.where(bz == 1, 1.0, -1.0)
+                    for by in range(2):
+                        wy = wp.where(by == 1, fy, 1.0 - fy)
+                        sy = wp.where(by == 1, 1.0, -1.0)
+                        rows = _pair(cx, cy + by, cz + bz, resolution, size, hashed)
+                        a = table[offset + rows[0]]
+                        b = table[offset + rows[1]]
+                        along = a + (b - a) * fx
+                        value += along * (wy * wz)
+                        if want_jacobian != 0:
+                            slope_x += (b - a) * (wy * wz)
+                            slope_y += along * (sy * wz)
+                            slope_z += along * (wy * sz)
+                for k in range(F):
+                    out[point, level * F + k] = value[k] * amount
+                    if want_jacobian != 0:
+                        jacobian[point, 0, level * F + k] = slope_x[k] * factor
+                        jacobian[point, 1, level * F + k] = slope_y[k] * factor
+                        jacobian[point, 2, level * F + k] = slope_z[k] * factor
+                point += point_stride
+            level += level_stride
 
     def backward(
         positions: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [N]
@@ -127,48 +133,55 @@ def kernels(features: int) -> tuple[Any, Any]:
         level_weight: wp.array(dtype=wp.float32),  # type: ignore[valid-type]  # [L]
         want_jacobian: int,
         grad_table: wp.array(dtype=Row),  # type: ignore[valid-type]  # [rows]
-        part: int,
-        parts: int,
+        level_begin: int,
+        level_end: int,
+        level_stride: int,
+        point_begin: int,
+        point_end: int,
+        point_stride: int,
     ) -> None:
-        turn, point = wp.tid()
-        level = turn * parts + part
-        amount = level_weight[level]
-        if amount == 0.0:
-            return
-        scale = levels.scale[level]
-        resolution = levels.resolution[level]
-        size = levels.size[level]
-        hashed = levels.hashed[level]
-        offset = levels.offset[level]
-        place = _place(positions[point], scale)
-        cx = int(place[0])  # places are positive, so this is the floor
-        cy = int(place[1])
-        cz = int(place[2])
-        fx = place[0] - float(cx)
-        fy = place[1] - float(cy)
-        fz = place[2] - float(cz)
-        g = Row()
-        gx = Row()
-        gy = Row()
-        gz = Row()
-        factor = amount * scale * 0.5
-        for k in range(F):
-            g[k] = grad_out[point, level * F + k] * amount
-            if want_jacobian != 0:
-                gx[k] = grad_jacobian[point, 0, level * F + k] * factor
-                gy[k] = grad_jacobian[point, 1, level * F + k] * factor
-                gz[k] = grad_jacobian[point, 2, level * F + k] * factor
-        for bz in range(2):
-            wz = wp.where(bz == 1, fz, 1.0 - fz)
-            sz = wp.where(bz == 1, 1.0, -1.0)
-            for by in range(2):
-                wy = wp.where(by == 1, fy, 1.0 - fy)
-                sy = wp.where(by == 1, 1.0, -1.0)
-                rows = _pair(cx, cy + by, cz + bz, resolution, size, hashed)
-                shared = g * (wy * wz) + gy * (sy * wz) + gz * (wy * sz)
-                along = gx * (wy * wz)
-                wp.atomic_add(grad_table, offset + rows[0], shared * (1.0 - fx) - along)
-                wp.atomic_add(grad_table, offset + rows[1], shared * fx + along)
+        level_item, point_item = wp.tid()
+        level = level_begin + level_item
+        while level < level_end:
+            amount = level_weight[level]
+            scale = levels.scale[level]
+            resolution = levels.resolution[level]
+            size = levels.size[level]
+            hashed = levels.hashed[level]
+            offset = levels.offset[level]
+            factor = amount * scale * 0.5
+            point = point_begin + point_item
+            while point < point_end and amount > 0.0:
+                place = _place(positions[point], scale)
+                cx = int(place[0])  # places are positive, so this is the floor
+                cy = int(place[1])
+                cz = int(place[2])
+                fx = place[0] - float(cx)
+                fy = place[1] - float(cy)
+                fz = place[2] - float(cz)
+                g = Row()
+                gx = Row()
+                gy = Row()
+                gz = Row()
+                for k in range(F):
+                    g[k] = grad_out[point, level * F + k] * amount
+                    if want_jacobian != 0:
+                        gx[k] = grad_jacobian[point, 0, level * F + k] * factor
+                        gy[k] = grad_jacobian[point, 1, level * F + k] * factor
+                        gz[k] = grad_jacobian[point, 2, level * F + k] * factor
+                for bz in range(2):
+                    wz = wp.where(bz == 1, fz, 1.0 - fz)
+                    sz = wp.where(bz == 1, 1.0, -1.0)
+                    for by in range(2):
+                        wy = wp.where(by == 1, fy, 1.0 - fy)
+                        sy = wp.where(by == 1, 1.0, -1.0)
+                        rows = _pair(cx, cy + by, cz + bz, resolution, size, hashed)
+                        shared = g * (wy * wz) + gy * (sy * wz) + gz * (wy * sz)
+                        along = gx * (wy * wz)
+                        wp.atomic_add(grad_table, offset + rows[0], shared * (1.0 - fx) - along)
+                        wp.atomic_add(grad_table, offset + rows[1], shared * fx + along)
+                point += point_stride
+            level += level_stride
 
     module = f"nto3d.hashgrid.{features}"
     return (
@@ -198,17 +211,6 @@ class WarpEncoder:
             self._levels[device] = levels
         return self._levels[device]
 
-    def point_shares(self, points: int, device: torch.device) -> list[tuple[int, int]]:
-        """Launch sizes (levels, points) of the forward pass; each thread takes a run of points."""
-        parts = min(parts_for(device, points * self.spec.levels), points)
-        run = (points + parts - 1) // parts
-        return [(self.spec.levels, max(0, min(run, points - part * run))) for part in range(parts)]
-
-    def level_shares(self, points: int, device: torch.device) -> list[tuple[int, int]]:
-        """Launch sizes (levels, points) of the backward pass; thread i takes the levels i, i + threads, ..."""
-        parts = min(parts_for(device, points * self.spec.levels), self.spec.levels)
-        return [(len(range(part, self.spec.levels, parts)), points) for part in range(parts)]
-
     def __call__(self, positions: Tensor, table: Tensor, level_weight: Tensor, jacobian: bool) -> tuple[Tensor, Tensor]:
         """Features [N, C] and Jacobian [N, 3, C] (empty where not asked for); gradients go to the table only."""
         if positions.requires_grad:
@@ -237,7 +239,10 @@ class _Encode(torch.autograd.Function):
                 array(features),
                 array(slopes),
             ]
-            launch_parts(kernels(encoder.spec.features)[0], encoder.point_shares(count, device), arguments, device)
+            levels = whole(encoder.spec.levels, device)
+            # Each thread takes a run of points: neighbouring levels of a point share cache lines of the output.
+            spans = [(levels, points) for points in runs(count, count * encoder.spec.levels, device)]
+            launch_spans(kernels(encoder.spec.features)[0], arguments, spans, device)
         ctx.save_for_backward(positions, level_weight)
         ctx.encoder, ctx.jacobian, ctx.table_shape = encoder, jacobian, table.shape
         return features, slopes
@@ -258,5 +263,8 @@ class _Encode(torch.autograd.Function):
                 int(ctx.jacobian),
                 array(grad_table, encoder.row_type),
             ]
-            launch_parts(kernels(encoder.spec.features)[1], encoder.level_shares(len(positions), device), arguments, device)
+            points = whole(len(positions), device)
+            levels = interleaved(encoder.spec.levels, len(positions) * encoder.spec.levels, device)
+            spans = [(share, points) for share in levels]
+            launch_spans(kernels(encoder.spec.features)[1], arguments, spans, device)
         return None, grad_table, None, None, None

@@ -1,8 +1,8 @@
 """Launching Warp kernels on torch tensors: one place that knows about start-up, devices and CPU threads.
 
-A CPU launch of Warp runs on one thread, without Python's lock. So a kernel that is to use several cores takes a `part`
-and a `parts` argument and does every parts-th share of its work; `launch_parts` starts one share a thread. Shares never
-write to the same memory, so the result does not depend on how many threads there are.
+A CPU launch of Warp runs on one thread, without Python's lock, and pays for every work item. So kernels loop: an item
+starts at `begin + tid` and goes on in steps of `stride` below `end`. On CUDA there is one item for every index; on the
+CPU there is one item a thread. Threads never write to the same memory, so the result does not depend on their number.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from torch import Tensor
 
 wp.config.log_level = wp.LOG_WARNING
 wp.config.enable_backward = False  # adjoints are written by hand; this keeps compilation short
+
+
+SMALLEST_WORK = 4096  # evaluations below which a second thread is not worth waking
 
 
 @functools.cache
@@ -45,27 +49,62 @@ def launch(kernel: Any, dim: int | Sequence[int], arguments: Sequence[Any], devi
         wp.launch(kernel, dim=dim, inputs=arguments, device="cpu")
 
 
-def parts_for(device: torch.device, work: int, smallest: int = 4096) -> int:
-    """Into how many shares to split: CPU threads where there is enough to do, one on CUDA."""
-    if device.type == "cuda" or work < smallest:
-        return 1
-    return torch.get_num_threads()
+@dataclass(frozen=True)
+class Span:
+    """The indices that one launch deals with: begin, begin + stride, ... below end, spread over `items` work items."""
+
+    begin: int
+    end: int
+    stride: int
+    items: int
+
+    @property
+    def arguments(self) -> tuple[int, int, int]:
+        """What the kernel gets."""
+        return self.begin, self.end, self.stride
 
 
-def launch_parts(
-    kernel: Any, dims: Sequence[int | Sequence[int]], arguments: Sequence[Any], device: torch.device
-) -> None:
-    """Launch `len(dims)` shares of one kernel, share i with `part=i, parts=len(dims)` as its last two arguments."""
-    parts = len(dims)
-    if parts == 1:
-        launch(kernel, dims[0], [*arguments, 0, 1], device)
-        return
-    start()
-    kernel.module.load("cpu")  # here, so that the threads do not compile it each
-    jobs = [
-        _pool(parts - 1).submit(launch, kernel, dims[part], [*arguments, part, parts], device)
-        for part in range(1, parts)
-    ]
-    launch(kernel, dims[0], [*arguments, 0, parts], device)
+def whole(count: int, device: torch.device) -> Span:
+    """All indices in one launch: an item each on CUDA, one item on the CPU."""
+    return Span(0, count, count, count) if device.type == "cuda" else Span(0, count, 1, 1)
+
+
+def interleaved(count: int, work: int, device: torch.device) -> list[Span]:
+    """Spans that deal the indices to the CPU's threads in turn (one span on CUDA, or where there is little work)."""
+    parts = min(_threads(work, device), count)
+    return [Span(part, count, parts, 1) for part in range(parts)] if parts > 1 else [whole(count, device)]
+
+
+def runs(count: int, work: int, device: torch.device) -> list[Span]:
+    """Spans that give each of the CPU's threads a run of neighbouring indices."""
+    parts = min(_threads(work, device), count)
+    if parts <= 1:
+        return [whole(count, device)]
+    bounds = [count * part // parts for part in range(parts + 1)]
+    return [Span(bounds[part], bounds[part + 1], 1, 1) for part in range(parts)]
+
+
+def _threads(work: int, device: torch.device) -> int:
+    return 1 if device.type == "cuda" or work < SMALLEST_WORK else torch.get_num_threads()
+
+
+def launch_spans(kernel: Any, arguments: Sequence[Any], spans: Sequence[Sequence[Span]], device: torch.device) -> None:
+    """Launch a kernel once for every entry of `spans`, each on its own thread.
+
+    Args:
+        kernel: takes the arguments, then begin, end and stride of each span of an entry; its launch has one dimension a
+            span.
+        spans: a launch each.
+    """
+
+    def one(entry: Sequence[Span]) -> None:
+        tail = [value for span in entry for value in span.arguments]
+        launch(kernel, [span.items for span in entry], [*arguments, *tail], device)
+
+    if len(spans) > 1:
+        start()
+        kernel.module.load("cpu")  # here, so that the threads do not compile it each
+    jobs = [_pool(len(spans) - 1).submit(one, entry) for entry in spans[1:]]
+    one(spans[0])
     for job in jobs:
         job.result()

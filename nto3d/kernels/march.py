@@ -14,9 +14,10 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from nto3d.kernels.launch import array, launch_parts, parts_for, start
+from nto3d.kernels.launch import array, interleaved, launch_spans, start
 from nto3d.types import Samples
 
+STEPS = 16  # about so many cells are looked at along a ray
 LOST = wp.constant(0.5)  # a ray that keeps more of its light than this may have missed a surface
 
 
@@ -60,7 +61,9 @@ def _density_below(distance: wp.array(dtype=wp.float32, ndim=3), x: wp.vec3, sha
     v = py - float(j)
     w = pz - float(k)
     low = wp.lerp(
-        wp.lerp(distance[i, j, k], distance[i, j, k + 1], w), wp.lerp(distance[i, j + 1, k], distance[i, j + 1, k + 1], w), v
+        wp.lerp(distance[i, j, k], distance[i, j, k + 1], w),
+        wp.lerp(distance[i, j + 1, k], distance[i, j + 1, k + 1], w),
+        v,
     )
     high = wp.lerp(
         wp.lerp(distance[i + 1, j, k], distance[i + 1, j, k + 1], w),
@@ -163,24 +166,27 @@ def _march(
     counts: wp.array(dtype=wp.int32),  # type: ignore[valid-type]  # [R], filled where write = 0
     offsets: wp.array(dtype=wp.int32),  # type: ignore[valid-type]  # [R + 1], read where write = 1
     out: Output,
-    part: int,
-    parts: int,
+    begin: int,
+    end: int,
+    stride: int,
 ) -> None:
-    ray = wp.tid() * parts + part
-    o = origins[ray]
-    d = directions[ray]
-    span = _sphere_span(o, d, radius)
-    if write == 0:
-        result = _walk(o, d, span, jitter[ray], dt, volume, distance, sharpness, least, ray, -1, out)
-        lost[ray] = 0
-        if sharpness > 0.0 and result[1] > LOST:
-            lost[ray] = 1
-            result = _walk(o, d, span, jitter[ray], dt, fallback, distance, 0.0, 0.0, ray, -1, out)
-        counts[ray] = int(result[0])
-    elif lost[ray] == 1:
-        _walk(o, d, span, jitter[ray], dt, fallback, distance, 0.0, 0.0, ray, offsets[ray], out)
-    else:
-        _walk(o, d, span, jitter[ray], dt, volume, distance, sharpness, least, ray, offsets[ray], out)
+    ray = begin + wp.tid()
+    while ray < end:
+        o = origins[ray]
+        d = directions[ray]
+        span = _sphere_span(o, d, radius)
+        if write == 0:
+            result = _walk(o, d, span, jitter[ray], dt, volume, distance, sharpness, least, ray, -1, out)
+            lost[ray] = 0
+            if sharpness > 0.0 and result[1] > LOST:
+                lost[ray] = 1
+                result = _walk(o, d, span, jitter[ray], dt, fallback, distance, 0.0, 0.0, ray, -1, out)
+            counts[ray] = int(result[0])
+        elif lost[ray] == 1:
+            _walk(o, d, span, jitter[ray], dt, fallback, distance, 0.0, 0.0, ray, offsets[ray], out)
+        else:
+            _walk(o, d, span, jitter[ray], dt, volume, distance, sharpness, least, ray, offsets[ray], out)
+        ray += stride
 
 
 @dataclass(frozen=True)
@@ -273,17 +279,16 @@ def march(
         float(radius),
         float(dt),
     ]
-    parts = parts_for(device, rays, smallest=64)
-    shares = [len(range(part, rays, parts)) for part in range(parts)]
+    spans = [(span,) for span in interleaved(rays, rays * STEPS, device)]
     tail = [array(lost), array(counts), array(offsets)]
-    launch_parts(_march, shares, [*arguments, 0, *tail, _output(empty)], device)
+    launch_spans(_march, [*arguments, 0, *tail, _output(empty)], spans, device)
     torch.cumsum(counts, 0, dtype=torch.int32, out=offsets[1:])
     total = int(offsets[-1])
     t = torch.empty(total, device=device)
     ray = torch.empty(total, dtype=torch.int32, device=device)
     samples = Samples(torch.empty(total, 3, device=device), ray, t, torch.full_like(t, dt), offsets)
     if total:
-        launch_parts(_march, shares, [*arguments, 1, *tail, _output(samples)], device)
+        launch_spans(_march, [*arguments, 1, *tail, _output(samples)], spans, device)
     return samples
 
 

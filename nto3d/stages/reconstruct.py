@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from nto3d.config import ColorLoss, TrainerConfig
 from nto3d.data.rays import RaySampler
 from nto3d.stages.model import SurfaceModel
 from nto3d.training import losses
+from nto3d.training.parallel import Losses, Shard
 from nto3d.types import RayBatch, RenderOutput
 
 FULL_REFRESH = 8  # every so many refreshes of the grid look at the whole hull
@@ -41,9 +43,11 @@ class Reconstruction:
         self._pictures = pictures
         self._samples_per_ray = 2.0 / config.max_step_size
         self._rays = self._samples = 0
+        self._pending: tuple[int, list[int]] = (0, [])  # rays of the last step and the samples of its shards
 
     def state_dict(self) -> dict[str, float]:
         """What the next step depends on besides the model."""
+        self._settle()
         return {"samples_per_ray": self._samples_per_ray}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
@@ -60,18 +64,27 @@ class Reconstruction:
             whole = step // config.grid_every % FULL_REFRESH == 0 or self.model.grid.sharpness < SETTLED
             self.model.refresh_grid(None if whole else NEAR)
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted losses of one batch of rays."""
+    def shards(self, step: int, count: int) -> list[Shard]:
+        """The losses of one batch of rays, in `count` parts."""
         config = self.config
         rays = self.sampler.sample(self._ray_count(), step)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         jitter = torch.rand(len(rays), generator=generator).to(rays.origins.device)
         anneal = min(1.0, step / config.anneal_steps) if config.anneal_steps else 1.0
-        out = self.model.render(rays, self.step_size(), jitter, anneal, config.least_weight)
-        self._rays += len(rays)
-        self._samples += out.samples
-        self._samples_per_ray += 0.1 * (max(1.0, out.samples / len(rays)) - self._samples_per_ray)
-        return self._weigh(rays, out)
+        size = self.step_size()
+        inside = float(rays.mask.sum()) + 1e-6 if rays.mask is not None else float(len(rays))
+        self._settle()
+        samples = [0] * count
+        self._pending = (len(rays), samples)
+
+        def shard(number: int, part: slice) -> Losses:
+            some = rays[part]
+            out = self.model.render(some, size, jitter[part], anneal, config.least_weight)
+            samples[number] = out.samples
+            return self._weigh(some, out, inside, len(rays), count)
+
+        bounds = [len(rays) * number // count for number in range(count + 1)]
+        return [partial(shard, number, slice(bounds[number], bounds[number + 1])) for number in range(count)]
 
     def _ray_count(self) -> int:
         wanted = int(self.config.samples_per_step / self._samples_per_ray)
@@ -82,30 +95,40 @@ class Reconstruction:
         width = 1.0 / float(self.model.inv_std.detach())
         return min(max(width, self.config.step_size), self.config.max_step_size)
 
-    def _weigh(self, rays: RayBatch, out: RenderOutput) -> tuple[Tensor, dict[str, Tensor]]:
+    def _settle(self) -> None:
+        """Learn from the last step how many samples a ray has."""
+        rays, samples = self._pending
+        if rays:
+            self._rays += rays
+            self._samples += sum(samples)
+            self._samples_per_ray += 0.1 * (max(1.0, sum(samples) / rays) - self._samples_per_ray)
+        self._pending = (0, [])
+
+    def _weigh(self, rays: RayBatch, out: RenderOutput, inside: float, whole: int, shards: int) -> Losses:
+        """The share of the loss of some rays of a batch of `whole` rays, `inside` of which see the target."""
         weights = self.config.loss
         per_ray = losses.color_huber if weights.color is ColorLoss.huber else losses.color_l1
         color = per_ray(out.rgb, rays.rgb)
-        slope = losses.eikonal(out.gradients).sum() / max(out.samples, 1)
         squared = ((out.rgb.detach() - rays.rgb) ** 2).mean(dim=1)
-        if rays.mask is None:
-            color, mask, error = color.mean(), color.new_zeros(()), squared.mean()
-        else:
-            inside = rays.mask.sum() + 1e-6
-            color, error = (color * rays.mask).sum() / inside, (squared * rays.mask).sum() / inside
-            mask = losses.mask_bce(out.opacity, rays.mask).mean()
+        mask = color.new_zeros(())
+        if rays.mask is not None:
+            color, squared = color * rays.mask, squared * rays.mask
+            mask = losses.mask_bce(out.opacity, rays.mask).sum() / whole
+        color, error = color.sum() / inside, squared.sum() / inside
+        slope = losses.eikonal(out.gradients).sum() / (max(out.samples, 1) * shards)
         total = weights.color_weight * color + weights.mask_weight * mask + weights.eikonal_weight * slope
-        scalars = {
-            "color": color.detach(),
-            "mask": mask.detach(),
-            "eikonal": slope.detach(),
-            "psnr": -10.0 * torch.log10(error.clamp(min=1e-10)),
-            "inv_std": self.model.inv_std.detach(),
-        }
-        return total, scalars
+        sharpness = self.model.inv_std.detach() / shards
+        shares = {"color": color, "mask": mask, "eikonal": slope, "squared_error": error, "inv_std": sharpness}
+        return total, {name: value.detach() for name, value in shares.items()}
+
+    def summary(self, scalars: Mapping[str, float]) -> dict[str, float]:
+        """What to log of a step's scalars."""
+        values = dict(scalars)
+        return {"psnr": -10.0 * math.log10(max(values.pop("squared_error"), 1e-10)), **values}
 
     def counts(self) -> tuple[int, int]:
         """Rays and samples since the last call."""
+        self._settle()
         counts = (self._rays, self._samples)
         self._rays = self._samples = 0
         return counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nto3d.errors import InputError, Interrupted
 from nto3d.training.log import RunLogger
+from nto3d.training.parallel import Shard, ShardedGradients
 
 log = logging.getLogger("nto3d")
 
@@ -27,8 +28,11 @@ class Objective(Protocol):
     def prepare(self, step: int) -> None:
         """Bring schedules and grids up to date before a step (no gradients)."""
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The scalar loss of a step, and scalars to log."""
+    def shards(self, step: int, count: int) -> Sequence[Shard]:
+        """The loss of a step and scalars to log, in `count` parts that are summed; each may run on its own thread."""
+
+    def summary(self, scalars: Mapping[str, float]) -> dict[str, float]:
+        """What to log of a step's scalars."""
 
     def counts(self) -> tuple[int, int]:
         """Rays and samples since the last call."""
@@ -84,26 +88,26 @@ def fit(
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
     on_cpu = parameters[0].device.type == "cpu"
-    with _stop_request() as stop, logger:
+    shards = torch.get_num_threads() if on_cpu else 1
+    with _stop_request() as stop, logger, ShardedGradients(parameters, shards) as differentiate:
         for step in range(start, schedule.steps):
             objective.prepare(step)
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * schedule.rate(step)
-            loss, scalars = objective.loss(step)
+            loss, scalars = differentiate(objective.shards(step, shards), scaler.scale)
             done = step + 1
             due = done % schedule.log_every == 0 or done == schedule.steps
             saving = done % schedule.checkpoint_every == 0 or done == schedule.steps or stop.is_set()
             if (on_cpu or due or saving) and not bool(torch.isfinite(loss)):  # on CUDA, looking waits for the device
                 raise InputError(_not_finite(step, scalars, run_dir))
-            optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
             scaler.step(optimizer)
             scaler.update()
             if due:
                 rays, samples = objective.counts()
-                values = {"loss": float(loss.detach()), **{name: float(value) for name, value in scalars.items()}}
+                shown = objective.summary({name: float(value) for name, value in scalars.items()})
+                values = {"loss": float(loss), **shown}
                 logger.interval(done, values, rays, samples)
             logger.advance(done)
             if schedule.image_every and done % schedule.image_every == 0:
