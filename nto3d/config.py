@@ -131,10 +131,10 @@ class LossConfig:
 class TrainerConfig:
     """The training loop."""
 
-    steps: int = 4000
+    steps: int = 2200
     samples_per_step: int = 6144  # the number of rays adapts so that a step has about this many samples
     max_rays: int = 2048  # rays a step at the most
-    lr: float = 1e-2  # hash grid; MLPs take mlp_lr
+    lr: float = 2e-2  # hash grid; MLPs take mlp_lr
     mlp_lr: float = 2e-3
     variance_lr: float = 5e-3  # of NeuS's sharpness, which is learned as exp(10 v)
     warmup_steps: int = 100
@@ -145,7 +145,7 @@ class TrainerConfig:
     grid_every: int = 50  # steps between refreshes of the occupancy grid
     step_size: float = 0.008  # ray marching step at the end, normalized units
     max_step_size: float = 0.03  # ray marching step at the start; in between it follows the width of the surface
-    least_weight: float = 0.003  # samples that weigh less, by the occupancy grid's rough SDF, are left out
+    least_weight: float = 0.01  # samples that weigh less, by the occupancy grid's rough SDF, are left out
     anneal_steps: int = 1000  # cosine annealing of NeuS
     coarse_to_fine_steps: int = 1000  # until all hash grid levels take part
     start_levels: int = 4  # hash grid levels that take part from the first step

@@ -119,6 +119,7 @@ def reconstruct(
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "objective": objective.state_dict(),
+                "world_from_normalized": torch.from_numpy(scene.world_from_normalized),
                 "random": random_state(),
                 "config": to_dict(config),
             },

@@ -11,7 +11,7 @@ import warp as wp
 from scipy.spatial import cKDTree
 
 from nto3d.errors import InputError
-from nto3d.kernels.launch import array, launch_parts, parts_for, start
+from nto3d.kernels.launch import array, interleaved, launch_spans, start
 from nto3d.types import FloatArray, Mesh
 
 
@@ -98,13 +98,15 @@ def _nearest_face(
     mesh: wp.uint64,
     points: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [P]
     face: wp.array(dtype=wp.int32),  # type: ignore[valid-type]  # [P]
-    part: wp.int32,
-    parts: wp.int32,
+    begin: int,
+    end: int,
+    stride: int,
 ) -> None:
-    i = wp.tid() * parts + part
-    if i < points.shape[0]:
+    i = begin + wp.tid()
+    while i < end:
         query = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e6)
         face[i] = query.face
+        i += stride
 
 
 def points_to_mesh(points: FloatArray, mesh: Mesh) -> FloatArray:
@@ -121,9 +123,8 @@ def points_to_mesh(points: FloatArray, mesh: Mesh) -> FloatArray:
     shape = wp.Mesh(points=corners, indices=wp.array(mesh.faces.reshape(-1).astype(np.int32), device="cpu"))
     face = torch.full((len(points),), -1, dtype=torch.int32)
     device = torch.device("cpu")
-    parts = parts_for(device, len(points))
-    dims = [-(-len(points) // parts)] * parts
-    launch_parts(_nearest_face, dims, [shape.id, array(place, wp.vec3), array(face)], device)
+    spans = [(span,) for span in interleaved(len(points), len(points), device)]
+    launch_spans(_nearest_face, [shape.id, array(place, wp.vec3), array(face)], spans, device)
     return point_triangle_distance(points, mesh.vertices[mesh.faces[face.numpy()]])
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -51,17 +52,16 @@ class HashGridSpec:
 
     @property
     def growth(self) -> float:
-        """Factor between the resolutions of neighbouring levels."""
+        """Factor between the resolutions of neighbouring levels, a float32 value as in tiny-cuda-nn."""
         if self.levels == 1:
             return 1.0
-        return math.exp(math.log(self.max_resolution / self.base_resolution) / (self.levels - 1))
+        return float(np.float32(math.exp(math.log(self.max_resolution / self.base_resolution) / (self.levels - 1))))
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """Grid units per unit of u = (x + 1) / 2, for each level."""
-        return tuple(
-            2.0 ** (level * math.log2(self.growth)) * self.base_resolution - 1.0 for level in range(self.levels)
-        )
+        """Grid units per unit of u = (x + 1) / 2, for each level; in float32, whose rounding shows at fine levels."""
+        growth, base = np.log2(np.float32(self.growth)), np.float32(self.base_resolution)
+        return tuple(float(np.exp2(np.float32(level) * growth) * base - np.float32(1.0)) for level in range(self.levels))
 
     @property
     def resolutions(self) -> tuple[int, ...]:

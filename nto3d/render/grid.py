@@ -13,6 +13,7 @@ from nto3d.types import Samples
 
 LOGIT = 7.0  # sigmoid(-7) < 1e-3: beyond 7 standard widths a sample's opacity does not matter
 RESOLVED = 2.0  # the guide's surface is at least a cell / RESOLVED wide: a thinner one could slip between corners
+SOFTER = 0.6  # ... and softer than the field's, because the surface moves between two refreshes
 CHUNK = 2**16  # corners evaluated at a time
 
 
@@ -69,25 +70,50 @@ class OccupancyGrid(nn.Module):
         return 2.0 / self.resolution
 
     @torch.no_grad()
-    def refresh(self, sdf: Callable[[Tensor], Tensor], inv_std: float, near: float | None = None) -> None:
+    def refresh(
+        self, sdf: Callable[[Tensor], Tensor], inv_std: float, near: float | None = None, stride: int = 1
+    ) -> None:
         """Keep the hull's cells that lie within the sharpness's reach of the surface.
 
         Args:
             sdf: signed distance [N] at [N, 3]. inv_std: NeuS's s.
             near: look only at corners that were nearer than this to the surface the last time; None: at all.
+            stride: evaluate every so many corners along an axis and interpolate between them; a cheap look at a surface
+                that is still soft. Ignored where it does not divide G.
         """
-        side = self.resolution + 1
-        corners = self.corners
-        if near is not None:
-            corners = corners[self.distance.view(-1)[corners].abs() < near]
-        for part in corners.split(CHUNK):
-            axes = torch.stack([part // (side * side), part // side % side, part % side], dim=1)
-            self.distance.view(-1)[part] = sdf(axes.float() * self.cell_size - 1.0).float()
+        if stride > 1 and self.resolution % stride == 0:
+            self._look_coarsely(sdf, stride)
+        else:
+            self._look(sdf, near)
         reach = self.cell_size + LOGIT / inv_std
         nearest = -functional.max_pool3d(-self.distance.abs()[None, None], 2, stride=1)[0, 0]
         self.cells.copy_((nearest < reach) & (self.hull != 0))
         self._march_cells = None
-        self.sharpness = min(inv_std, RESOLVED / self.cell_size)
+        self.sharpness = min(SOFTER * inv_std, RESOLVED / self.cell_size)
+
+    def _look(self, sdf: Callable[[Tensor], Tensor], near: float | None) -> None:
+        corners = self.corners
+        if near is not None:
+            corners = corners[self.distance.view(-1)[corners].abs() < near]
+        for part in corners.split(CHUNK):
+            self.distance.view(-1)[part] = self._evaluate(sdf, part, self.resolution + 1)
+
+    def _look_coarsely(self, sdf: Callable[[Tensor], Tensor], stride: int) -> None:
+        side = self.resolution // stride + 1
+        touched = torch.zeros_like(self.distance).view(-1)
+        touched[self.corners] = 1.0
+        grown = functional.max_pool3d(touched.view_as(self.distance)[None, None], 2 * stride - 1, stride, stride - 1)
+        coarse = torch.ones(side**3, device=self.distance.device)
+        for part in torch.nonzero(grown.flatten())[:, 0].split(CHUNK):
+            coarse[part] = self._evaluate(sdf, part, side)
+        fine = functional.interpolate(
+            coarse.view(1, 1, side, side, side), self.distance.shape, mode="trilinear", align_corners=True
+        )
+        self.distance.copy_(torch.where(touched.view_as(self.distance) > 0, fine[0, 0], 1.0))
+
+    def _evaluate(self, sdf: Callable[[Tensor], Tensor], index: Tensor, side: int) -> Tensor:
+        axes = torch.stack([index // (side * side), index // side % side, index % side], dim=1)
+        return sdf(axes.float() * (2.0 / (side - 1)) - 1.0).float()
 
     def samples(self, origins: Tensor, directions: Tensor, dt: float, jitter: Tensor, least: float) -> Samples:
         """Packed samples of rays (see `march`); `least`: the guide's threshold on a sample's weight."""

@@ -9,7 +9,7 @@ import torch
 import warp as wp
 from numpy.typing import NDArray
 
-from nto3d.kernels.launch import array, launch_parts, parts_for, start
+from nto3d.kernels.launch import array, interleaved, launch_spans, start
 from nto3d.types import FloatArray, Mesh
 
 
@@ -20,15 +20,17 @@ def _first_hit(
     directions: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
     face: wp.array(dtype=wp.int32),  # type: ignore[valid-type]  # [R]
     hit: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R] t, u, v
-    part: wp.int32,
-    parts: wp.int32,
+    begin: int,
+    end: int,
+    stride: int,
 ) -> None:
-    i = wp.tid() * parts + part
-    if i < origins.shape[0]:
+    i = begin + wp.tid()
+    while i < end:
         query = wp.mesh_query_ray(mesh, origins[i], directions[i], 1.0e6)
         if query.result:
             face[i] = query.face
             hit[i] = wp.vec3(query.t, query.u, query.v)
+        i += stride
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ class MeshCaster:
         ways = torch.from_numpy(np.ascontiguousarray(directions, dtype=np.float32))
         face = torch.full((count,), -1, dtype=torch.int32)
         hit = torch.zeros((count, 3))
-        parts = parts_for(device, count)
         arguments = [self._mesh.id, array(starts, wp.vec3), array(ways, wp.vec3), array(face), array(hit, wp.vec3)]
-        launch_parts(_first_hit, [-(-count // parts)] * parts, arguments, device)
+        launch_spans(_first_hit, arguments, [(span,) for span in interleaved(count, count, device)], device)
         t, u, v = hit.numpy().astype(np.float64).T
         return Hits(face.numpy(), t * self._scale, np.stack([u, v, 1 - u - v], axis=1))

@@ -70,10 +70,10 @@ class SurfaceModel(nn.Module):
         rgb = out.rgb + left[:, None] * behind
         return RenderOutput(rgb, out.normal, out.depth, out.opacity, out.gradients, out.samples)
 
-    def refresh_grid(self, near: float | None = None) -> None:
+    def refresh_grid(self, near: float | None = None, stride: int = 1) -> None:
         """Let the occupancy grid follow the SDF (see `OccupancyGrid.refresh`)."""
         with torch.no_grad(), self.autocast(self.variance.device):
-            self.grid.refresh(self.sdf.sdf, float(self.inv_std), near)
+            self.grid.refresh(self.sdf.sdf, float(self.inv_std), near, stride)
 
     def surface_color(self, positions: Tensor) -> Tensor:
         """Colours [N, 3] of surface points [N, 3], each looked at straight on."""

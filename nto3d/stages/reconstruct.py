@@ -17,9 +17,10 @@ from nto3d.training.parallel import Losses, Shard
 from nto3d.types import RayBatch, RenderOutput
 
 FULL_REFRESH = 8  # every so many refreshes of the grid look at the whole hull
-SETTLED = 100.0  # from this sharpness on; until then the surface moves too fast and all of them do
 NEAR = 0.12  # the others look at corners within this distance of the surface, normalized units
 FEWEST_RAYS = 64
+CRISP = 100.0  # sharpness from which on the surface counts as crisp: it moves slowly, its weight sits in few samples
+SOFT_OFTEN, SOFT_STRIDE = 4, 2  # until then the grid is refreshed so many times as often, at every other corner
 
 
 class Reconstruction:
@@ -43,16 +44,18 @@ class Reconstruction:
         self._pictures = pictures
         self._samples_per_ray = 2.0 / config.max_step_size
         self._rays = self._samples = 0
+        self._crisp = False  # whether a fine refresh has seen the whole hull
         self._pending: tuple[int, list[int]] = (0, [])  # rays of the last step and the samples of its shards
 
     def state_dict(self) -> dict[str, float]:
         """What the next step depends on besides the model."""
         self._settle()
-        return {"samples_per_ray": self._samples_per_ray}
+        return {"samples_per_ray": self._samples_per_ray, "crisp": float(self._crisp)}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Counterpart of `state_dict`."""
         self._samples_per_ray = float(state["samples_per_ray"])
+        self._crisp = bool(state["crisp"])
 
     def prepare(self, step: int) -> None:
         """Coarse-to-fine levels, and the occupancy grid."""
@@ -60,9 +63,19 @@ class Reconstruction:
         progress = min(1.0, step / config.coarse_to_fine_steps) if config.coarse_to_fine_steps else 1.0
         first = min(config.start_levels, spec.levels)
         self.model.sdf.encoding.set_active_levels(first + (spec.levels - first) * progress)
-        if step >= config.grid_start and step % config.grid_every == 0:
-            whole = step // config.grid_every % FULL_REFRESH == 0 or self.model.grid.sharpness < SETTLED
-            self.model.refresh_grid(None if whole else NEAR)
+        if step >= config.grid_start:
+            self._follow_surface(step)
+
+    def _follow_surface(self, step: int) -> None:
+        """Refresh the grid: often and coarsely while the surface is soft and moves fast, later seldom and finely."""
+        every = self.config.grid_every
+        if float(self.model.inv_std.detach()) < CRISP:
+            if step % max(1, every // SOFT_OFTEN) == 0:
+                self.model.refresh_grid(stride=SOFT_STRIDE)
+        elif step % every == 0:
+            whole = step // every % FULL_REFRESH == 0 or not self._crisp
+            self.model.refresh_grid(near=None if whole else NEAR)
+            self._crisp = True
 
     def shards(self, step: int, count: int) -> list[Shard]:
         """The losses of one batch of rays, in `count` parts."""
@@ -72,6 +85,7 @@ class Reconstruction:
         jitter = torch.rand(len(rays), generator=generator).to(rays.origins.device)
         anneal = min(1.0, step / config.anneal_steps) if config.anneal_steps else 1.0
         size = self.step_size()
+        least = config.least_weight * min(1.0, max(0.2, float(self.model.inv_std.detach()) / CRISP))
         inside = float(rays.mask.sum()) + 1e-6 if rays.mask is not None else float(len(rays))
         self._settle()
         samples = [0] * count
@@ -79,7 +93,7 @@ class Reconstruction:
 
         def shard(number: int, part: slice) -> Losses:
             some = rays[part]
-            out = self.model.render(some, size, jitter[part], anneal, config.least_weight)
+            out = self.model.render(some, size, jitter[part], anneal, least)
             samples[number] = out.samples
             return self._weigh(some, out, inside, len(rays), count)
 

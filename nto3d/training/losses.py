@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 HUBER_DELTA = 0.1
+OPACITY_EPS = 1e-5  # a ray that sees nothing still pulls on the surface that it ought to see
 
 
 def color_l1(rgb: Tensor, truth: Tensor) -> Tensor:
@@ -24,7 +25,7 @@ def color_huber(rgb: Tensor, truth: Tensor) -> Tensor:
 
 def mask_bce(opacity: Tensor, mask: Tensor) -> Tensor:
     """Binary cross-entropy of opacity [R] against a mask [R] of 0/1 (NeuS eq. 17)."""
-    return functional.binary_cross_entropy(opacity.clamp(1e-3, 1.0 - 1e-3), mask, reduction="none")
+    return functional.binary_cross_entropy(opacity.clamp(OPACITY_EPS, 1.0 - OPACITY_EPS), mask, reduction="none")
 
 
 def eikonal(gradients: Tensor) -> Tensor:
