@@ -96,13 +96,18 @@ def _encoding(config: Config, log2_entries: int) -> HashGrid:
     return HashGrid(spec, encoding.backend.value)
 
 
-def build_model(config: Config, scene: Scene, masks: BoolArray | None, device: torch.device) -> SurfaceModel:
+def build_model(
+    config: Config, scene: Scene, masks: BoolArray | None, unknown: BoolArray | None, device: torch.device
+) -> SurfaceModel:
     """The fields of a scene, with an occupancy grid that starts as the hull of masks or cameras.
+
+    Args:
+        masks: [V, H, W] to train with, or None. unknown: [V, H, W], pixels whose masks say nothing, or None.
 
     Raises:
         InputError: the hull is empty (the masks contradict each other), or the backend is missing.
     """
-    hull = visual_hull(scene.cameras, scene.train, config.trainer.grid_resolution, masks)
+    hull = visual_hull(scene.cameras, scene.train, config.trainer.grid_resolution, masks, unknown)
     if not hull.any():
         raise InputError(f"{config.scene.path}: the masks of the training views have no common volume in the unit sphere")
     return _assemble(config, torch.from_numpy(hull), device)

@@ -19,6 +19,7 @@ from nto3d.data.load import load_scene
 from nto3d.data.rays import RaySampler
 from nto3d.evaluate.geometry import load_points
 from nto3d.export.mesh_io import write_mesh
+from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.report.pictures import ViewPictures, normal_picture
 from nto3d.run_folder import CHECKPOINT_NAME, read_run_info
 from nto3d.stages.assess import assess_mesh, assess_views, write_metrics, write_run_report
@@ -35,7 +36,7 @@ from nto3d.training.checkpoint import (
 )
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
-from nto3d.types import BoolArray, Mesh, Scene
+from nto3d.types import Mesh, Scene
 
 log = logging.getLogger("nto3d")
 STAGE = "reconstruct"
@@ -60,8 +61,13 @@ def run_multiview(config: Config) -> dict[str, float]:
     scene = load_scene(config.scene)
     masks = build_masks(config, scene)
     log.info("scene %s: %d training and %d held-out views", scene.name, len(scene.train), len(scene.test))
-    model = build_model(config, scene, masks, device)
-    logger, train_seconds = reconstruct(config, scene, masks, model, run_dir)
+    unknown = None if masks is None else occluded_pixels(scene.cameras, scene.train, masks)
+    if unknown is not None:
+        views = ", ".join(str(view) for view in scene.train if unknown[view].any())
+        log.info("something hides parts of the target in views %s: those pixels are left out", views)
+    model = build_model(config, scene, masks, unknown, device)
+    sampler = RaySampler(scene, scene.train, device, seed=config.seed, masks=masks, unknown=unknown)
+    logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir)
     mesh = extract_mesh(model, scene.world_from_normalized, config.export)
     write_mesh(mesh, run_dir / "mesh.ply")
     if config.export.format is not MeshFormat.ply:
@@ -83,12 +89,11 @@ def run_multiview(config: Config) -> dict[str, float]:
 
 
 def reconstruct(
-    config: Config, scene: Scene, masks: BoolArray | None, model: SurfaceModel, run_dir: Path
+    config: Config, scene: Scene, sampler: RaySampler, model: SurfaceModel, run_dir: Path
 ) -> tuple[RunLogger, float]:
     """Train a model, from its checkpoint on where the run is resumed; returns the log and the seconds of training."""
     device = model.variance.device
     optimizer = build_optimizer(config, model)
-    sampler = RaySampler(scene, scene.train, device, seed=config.seed, masks=masks)
 
     def pictures() -> dict[str, Any]:
         view = (scene.test or scene.train)[0]

@@ -29,6 +29,8 @@ CONFIG_NAME = "config.yaml"
 CHECKPOINT_NAME = "checkpoint.pt"
 INFO_NAME = "run.json"
 LOG_NAME = "log.txt"
+SCALARS_NAME = "scalars.csv"
+TENSORBOARD_NAME = "tensorboard"
 _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
 
 
@@ -45,15 +47,23 @@ def claim(run_dir: Path, config: Config) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"output: cannot make the folder {run_dir}: {error.strerror}") from error
-    write_run_config(run_dir, config)
+    try:
+        write_run_config(run_dir, config)
+    except InputError:
+        unclaim(run_dir)
+        raise
 
 
 def unclaim(run_dir: Path) -> None:
     """A run that stopped before its first checkpoint leaves its folder as it was, ready for the next try."""
-    for name in (CONFIG_NAME, INFO_NAME, LOG_NAME):
+    events = run_dir / TENSORBOARD_NAME
+    for path in events.glob("events.out.tfevents.*"):
+        path.unlink()
+    for name in (CONFIG_NAME, INFO_NAME, LOG_NAME, SCALARS_NAME):
         (run_dir / name).unlink(missing_ok=True)
-    if not any(run_dir.iterdir()):
-        run_dir.rmdir()
+    for folder in (events, run_dir):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def write_run_config(run_dir: Path, config: Config) -> None:

@@ -11,6 +11,7 @@ Prints one table and writes a JSON. Every part runs in a process of its own, so 
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import multiprocessing
@@ -46,6 +47,7 @@ from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.surface import extract_dense, extract_surface  # noqa: E402
 from nto3d.fields.sdf import SdfField  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
+from nto3d.geometry.occlusion import occluded_pixels  # noqa: E402
 from nto3d.kernels.hashgrid import HashGrid, HashGridSpec  # noqa: E402
 from nto3d.stages.reconstruct import Reconstruction  # noqa: E402
 from nto3d.training.parallel import ShardedGradients  # noqa: E402
@@ -82,7 +84,7 @@ def seconds(phases: Sequence[Callable[[], object]], repeats: int, device: torch.
 
 
 def peak_gb() -> float:
-    """Most memory that this process held, in GB; on Linux not from getrusage, where a child inherits its parent's peak."""
+    """Most memory that this process held, in GB; on Linux a child's getrusage starts at its parent's peak."""
     if sys.platform == "linux":
         line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e9
@@ -138,8 +140,9 @@ class Trainer:
         self.device = build_device(config)
         scene = load_scene(config.scene)
         masks = build_masks(config, scene)
-        self.model = build_model(config, scene, masks, self.device)
-        sampler = RaySampler(scene, scene.train, self.device, seed=config.seed, masks=masks)
+        unknown = None if masks is None else occluded_pixels(scene.cameras, scene.train, masks)
+        self.model = build_model(config, scene, masks, unknown, self.device)
+        sampler = RaySampler(scene, scene.train, self.device, seed=config.seed, masks=masks, unknown=unknown)
         self.objective = Reconstruction(self.model, sampler, config.trainer, config.seed)
         self.optimizer = build_optimizer(config, self.model)
         self.schedule = build_schedule(config)
@@ -170,9 +173,7 @@ def bench_step(backends: Sequence[str], steps: int, device_name: str) -> list[Ro
                 for step in range(steps):
                     trainer.take(step, differentiate)
                 start = trainer
-                weights = {
-                    name: value.clone() for name, value in trainer.model.state_dict().items() if value is not None
-                }
+                weights = copy.deepcopy(trainer.model.state_dict())
                 state = trainer.objective.state_dict()
             trainer.model.load_state_dict(weights)
             trainer.objective.load_state_dict(state)

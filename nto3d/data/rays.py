@@ -31,6 +31,7 @@ class RaySampler:
         device: where the batches are needed.
         seed: of the random numbers.
         masks: [V, H, W] of the target, or None: all pixels are candidates and batches have no mask.
+        unknown: [V, H, W], pixels that say nothing of the target, from which no rays are drawn, or None.
         margin: width of the margin around the mask, as a share of max(H, W).
         whole_share: share of the rays that is drawn from the whole pictures (when there are masks).
 
@@ -46,6 +47,7 @@ class RaySampler:
         *,
         seed: int,
         masks: BoolArray | None = None,
+        unknown: BoolArray | None = None,
         margin: float = 0.03,
         whole_share: float = 0.1,
     ) -> None:
@@ -60,12 +62,13 @@ class RaySampler:
         self._caster = RayCaster(scene.cameras, self._device)
         self._colors = scene.images.reshape(-1, 3)  # a view of the pictures where they are contiguous
         self._mask_values = None if masks is None else masks.reshape(-1)
+        self._unknown = None if unknown is None else unknown.reshape(-1)
         self._whole_share = whole_share
         # Candidates are numbered through all runs: run r holds those below ends[r], and a candidate's flat index is its
         # number plus shifts[r].
         self._ends, self._shifts = np.zeros(0, np.int64), np.zeros(0, np.int64)
         if masks is not None:
-            starts, lengths = _candidate_runs(masks, self._views, margin * max(scene.cameras.size))
+            starts, lengths = _candidate_runs(masks, unknown, self._views, margin * max(scene.cameras.size))
             self._ends = np.cumsum(lengths)
             self._shifts = starts + lengths - self._ends
 
@@ -75,8 +78,10 @@ class RaySampler:
         return int(self._ends[-1]) if len(self._ends) else len(self._views) * self._height * self._width
 
     def sample(self, count: int, step: int) -> RayBatch:
-        """The batch of a step: `count` rays, with their colours, and with masks where the sampler has them."""
+        """The batch of a step: `count` rays (a few less where pixels are unknown), with their colours, and with masks where the sampler has them."""
         flat = self._draw(count, np.random.default_rng((self._seed, step)))
+        if self._unknown is not None:
+            flat = flat[~self._unknown[flat]]
         rgb = torch.from_numpy(self._colors.take(flat, axis=0)).to(self._device).float() / 255
         mask = None
         if self._mask_values is not None:
@@ -99,7 +104,7 @@ class RaySampler:
 
 
 def _candidate_runs(
-    masks: BoolArray, views: NDArray[np.int64], margin: float
+    masks: BoolArray, unknown: BoolArray | None, views: NDArray[np.int64], margin: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Runs of pixels within `margin` pixels of the masks of the views: flat start indices and lengths."""
     starts, lengths = [], []
@@ -109,6 +114,8 @@ def _candidate_runs(
             continue
         outside = (~masks[view]).view(np.uint8)
         near = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5) <= margin
+        if unknown is not None:
+            near &= ~unknown[view]
         # A column of zeros ends every run at the end of its row.
         padded = np.zeros((near.shape[0], near.shape[1] + 2), dtype=np.int8)
         padded[:, 1:-1] = near

@@ -18,7 +18,12 @@ def cell_centers(resolution: int) -> FloatArray:
 
 
 def visual_hull(
-    cameras: Cameras, views: Sequence[int], resolution: int, masks: BoolArray | None = None, margin: float = 2.0
+    cameras: Cameras,
+    views: Sequence[int],
+    resolution: int,
+    masks: BoolArray | None = None,
+    unknown: BoolArray | None = None,
+    margin: float = 2.0,
 ) -> BoolArray:
     """Cells in which a surface can lie (Laurentini 1994, on a grid, and generous).
 
@@ -28,6 +33,7 @@ def visual_hull(
 
     Args:
         cameras: of the scene. views: indices to use. resolution: G. masks: bool [V, H, W], or None.
+        unknown: bool [V, H, W], pixels that have no say (see `occlusion.occluded_pixels`), or None.
 
     Returns:
         bool [G, G, G]; only cells that touch the unit sphere are set.
@@ -46,7 +52,8 @@ def visual_hull(
         inside = in_front & (column >= 0) & (column < width) & (row >= 0) & (row < height)
         seen[alive[inside]] += 1
         if masks is not None:
-            outside = np.ascontiguousarray(~masks[view]).view(np.uint8)
+            known = ~masks[view] if unknown is None else ~(masks[view] | unknown[view])
+            outside = np.ascontiguousarray(known).view(np.uint8)
             if not masks[view].any():
                 continue  # nothing is known of a view without a mask
             distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)

@@ -3,6 +3,10 @@
 w_i = T_i alpha_i with T_i = prod_{j < i} (1 - alpha_j) (Max 1995; NeuS eq. 3). Letters: R rays, N samples, C channels.
 """
 
+# ruff: noqa: UP018
+# (Warp tells variables from constants by the call of float, int or bool)
+# mypy: disable-error-code="operator"
+# (inside kernels, where wp.tid() and wp.vec3i mean more than Warp's stubs say)
 from __future__ import annotations
 
 from typing import Any
@@ -80,7 +84,7 @@ def composite(alpha: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, T
     """Composite packed samples.
 
     Args:
-        alpha: [N] in 0..1. values: [N, C]. offsets: int32 [R + 1], the samples of ray r are offsets[r] .. offsets[r+1]-1.
+        alpha: [N] in 0..1. values: [N, C]. offsets: int32 [R + 1], as of `Samples`.
 
     Returns:
         weights [N], sums of weighted values [R, C], and the transmittance left behind each ray's last sample [R].

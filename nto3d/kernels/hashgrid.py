@@ -61,7 +61,9 @@ class HashGridSpec:
     def scales(self) -> tuple[float, ...]:
         """Grid units per unit of u = (x + 1) / 2, for each level; in float32, whose rounding shows at fine levels."""
         growth, base = np.log2(np.float32(self.growth)), np.float32(self.base_resolution)
-        return tuple(float(np.exp2(np.float32(level) * growth) * base - np.float32(1.0)) for level in range(self.levels))
+        return tuple(
+            float(np.exp2(np.float32(level) * growth) * base - np.float32(1.0)) for level in range(self.levels)
+        )
 
     @property
     def resolutions(self) -> tuple[int, ...]:

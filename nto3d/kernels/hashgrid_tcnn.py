@@ -7,8 +7,8 @@ derivatives of its vector-Jacobian product v = J u (u [C] comes in, v [3] goes o
 
 - by u, along a direction e: J^T e. Three calls with e = x, y, z are the rows of J. (The C vector-Jacobian products
   that would give its columns cost a launch each.)
-- by the table, along e and u: the gradient of e^T J u. A gradient G [3, C] of J is the sum of e G_e over the three axes,
-  so three calls are its gradient by the table.
+- by the table, along e and u: the gradient of e^T J u. A gradient G [3, C] of J is the sum of e G_e over the three
+  axes, so three calls are its gradient by the table.
 
 Letters: N points, C features over all levels, B = N filled up to the batch granularity.
 """
@@ -70,9 +70,7 @@ class _Encode(torch.autograd.Function):
     """Features [N, C] and their derivative [N, 3, C] by u in 0..1, unweighted."""
 
     @staticmethod
-    def forward(
-        ctx: Any, unit: Tensor, table: Tensor, encoder: TcnnEncoder, jacobian: bool
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, unit: Tensor, table: Tensor, encoder: TcnnEncoder, jacobian: bool) -> tuple[Tensor, Tensor]:
         native, count, width = encoder.native, len(unit), encoder.spec.width
         fill = -count % encoder.granularity
         # The native calls look at `requires_grad` to see what to prepare and what to return.

@@ -4,6 +4,8 @@ Each level owns its rows of the table. On the CPU the levels are dealt to thread
 and sums are made in a fixed order: the result is the same bits for any number of threads. On CUDA additions are atomic.
 """
 
+# mypy: disable-error-code="misc"
+# (inside kernels, where wp.tid() and wp.vec3i mean more than Warp's stubs say)
 from __future__ import annotations
 
 import functools

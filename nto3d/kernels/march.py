@@ -5,6 +5,10 @@ The grid is a cube of G^3 cells over [-1, 1]^3, axes x, y, z. A ray takes sample
 are left in one stride. Letters: R rays, N samples.
 """
 
+# ruff: noqa: UP018, RUF046
+# (Warp tells variables from constants by the call of float, int or bool)
+# mypy: disable-error-code="index, operator"
+# (inside kernels, where wp.tid() and wp.vec3i mean more than Warp's stubs say)
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -226,7 +230,8 @@ class Guide:
     Attributes:
         distance: float32 [G + 1]^3 at the cells' corners, normalized units.
         sharpness: NeuS's s to use with it, softer than the true one by what the grid cannot resolve.
-        least: a sample is kept where its weight by the guide exceeds this; a ray ends where its transmittance falls below.
+        least: a sample is kept where its weight by the guide exceeds this; a ray ends where its transmittance falls
+            below.
         fallback: cells to look in instead.
     """
 

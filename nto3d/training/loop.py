@@ -78,7 +78,8 @@ def fit(
 
     Args:
         objective: gives the loss. optimizer: each parameter group holds its base learning rate as `base_lr`.
-        logger: is told of every step. save: writes a checkpoint of the state after so many steps.
+        logger: is told of every step. save: writes a checkpoint of the state after so many steps; a fresh training
+            saves the state before its first step, too.
         scaler: for float16 on CUDA.
 
     Raises:
@@ -90,18 +91,24 @@ def fit(
     on_cpu = parameters[0].device.type == "cpu"
     shards = torch.get_num_threads() if on_cpu else 1
     with _stop_request() as stop, logger, ShardedGradients(parameters, shards) as differentiate:
+        if start == 0:
+            save(0)  # from here on a run that is killed can go on
         for step in range(start, schedule.steps):
             objective.prepare(step)
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * schedule.rate(step)
             loss, scalars = differentiate(objective.shards(step, shards), scaler.scale)
             done = step + 1
+            stopping = stop.is_set()  # asked once: a later request waits for the next step, and its checkpoint
             due = done % schedule.log_every == 0 or done == schedule.steps
-            saving = done % schedule.checkpoint_every == 0 or done == schedule.steps or stop.is_set()
-            if (on_cpu or due or saving) and not bool(torch.isfinite(loss)):  # on CUDA, looking waits for the device
-                raise InputError(_not_finite(step, scalars, run_dir))
+            saving = done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping
             scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+            if on_cpu or due or saving:  # on CUDA, looking waits for the device
+                # Gradient scaling expects infinite gradients now and then, and skips the step by itself.
+                checked = loss if scaler.is_enabled() else loss + norm
+                if not bool(torch.isfinite(checked)):
+                    raise InputError(_not_finite(step, scalars, run_dir))
             scaler.step(optimizer)
             scaler.update()
             if due:
@@ -115,15 +122,17 @@ def fit(
                     logger.image(done, name, pixels)
             if saving:
                 save(done)
-            if stop.is_set() and done < schedule.steps:
+            if stopping:
                 raise Interrupted(run_dir)
+        if stop.is_set():  # during the last step, which was saved
+            raise Interrupted(run_dir)
 
 
 def _not_finite(step: int, scalars: dict[str, Tensor], run_dir: Path) -> str:
     parts = ", ".join(f"{name} {float(value):.4g}" for name, value in scalars.items())
     return (
-        f"step {step}: the loss is not finite ({parts}); the last checkpoint in {run_dir} is from before it; "
-        "try a lower trainer.lr or trainer.mlp_lr"
+        f"step {step}: the loss or its gradient is not finite ({parts}); "
+        f"the last checkpoint in {run_dir} is from before it; try a lower trainer.lr or trainer.mlp_lr"
     )
 
 

@@ -118,7 +118,10 @@ def test_the_result_does_not_depend_on_the_threads(name: str) -> None:
 def test_no_points(device: torch.device) -> None:
     spec = SPECS["as trained"]
     found = evaluate(
-        WarpEncoder(spec), torch.zeros(0, 3, device=device), random_table(spec).to(device), torch.ones(10, device=device)
+        WarpEncoder(spec),
+        torch.zeros(0, 3, device=device),
+        random_table(spec).to(device),
+        torch.ones(10, device=device),
     )
     assert found[0].shape == (0, 20)
     assert found[1].shape == (0, 3, 20)

@@ -1,0 +1,67 @@
+"""Export a run's mesh again, from its checkpoint; the pictures are not needed.
+
+    python scripts/export_mesh.py run=RUN export.resolution=512 export.format=glb [export.output=FILE]
+
+Writes RUN/mesh.FORMAT, or the file of `export.output`, whose suffix is its format. Other keys: export.largest_only,
+export.colors, device, threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
+    sys.path.insert(0, str(ROOT))
+
+from nto3d.build import build_device, load_model  # noqa: E402
+from nto3d.cli import guarded, pop_argument  # noqa: E402
+from nto3d.config import ExportConfig, MeshFormat  # noqa: E402
+from nto3d.config_io import parse_overrides  # noqa: E402
+from nto3d.errors import InputError  # noqa: E402
+from nto3d.export.mesh_io import write_mesh  # noqa: E402
+from nto3d.run_folder import load_run_config  # noqa: E402
+from nto3d.stages.mesh import extract_mesh  # noqa: E402
+
+KEYS = ("export.", "device", "threads")
+
+
+def output_path(run_dir: Path, config: ExportConfig, format_given: bool) -> Path:
+    """Where the mesh goes.
+
+    Raises:
+        InputError: the file's suffix is no mesh format or not the one asked for, or its folder does not exist.
+    """
+    if config.output is None:
+        return run_dir / f"mesh.{config.format.value}"
+    path = Path(config.output)
+    formats = [config.format.value] if format_given else [choice.value for choice in MeshFormat]
+    if path.suffix.lower().lstrip(".") not in formats:
+        raise InputError(f"export.output: expected a file ending in {' or '.join(formats)}, got {path}")
+    if not path.parent.is_dir():
+        raise InputError(f"export.output: expected a file in a folder that exists, got {path}")
+    return path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Export the mesh of a run."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    run, rest = pop_argument(argv, "run")
+    for override in parse_overrides(rest):
+        if not override.key_or_group.startswith(KEYS):
+            raise InputError(f"{override.key_or_group}: cannot be changed, expected export.*, device, threads")
+    run_dir = Path(run)
+    config = load_run_config(run_dir, rest)
+    path = output_path(run_dir, config.export, any(argument.startswith("export.format=") for argument in rest))
+    device = build_device(config)
+    model, world_from_normalized = load_model(run_dir, config, device)
+    write_mesh(extract_mesh(model, world_from_normalized, config.export), path)
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))
