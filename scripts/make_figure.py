@@ -75,7 +75,8 @@ def main(argv: Sequence[str]) -> int:
     parts = panels(run_dir, load_run_config(run_dir, rest), view)
     gap = np.full((len(parts[0]), GAP, 3), 255, dtype=np.uint8)
     row = np.concatenate([piece for part in parts for piece in (part, gap)][:-1], axis=1)
-    done, data = cv2.imencode(out.suffix, row[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if out.suffix.lower() == ".jpg" else []
+    done, data = cv2.imencode(out.suffix, row[..., ::-1], quality)
     assert done
     write_atomic(out, data.tobytes())
     print(out)

@@ -70,8 +70,11 @@ class ShardedGradients:
 
 
 def _sum(parts: Sequence[Tensor | None]) -> Tensor | None:
-    total: Tensor | None = None
-    for part in parts:
-        if part is not None:
-            total = part if total is None else total.add_(part)
+    """A new tensor: autograd may hand out one gradient, or an expanded one, for several parameters."""
+    given = [part for part in parts if part is not None]
+    if not given:
+        return None
+    total = given[0] + given[1] if len(given) > 1 else given[0].clone()
+    for part in given[2:]:
+        total.add_(part)
     return total

@@ -48,7 +48,7 @@ def test_a_smoke_run_gives_everything() -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics) >= ALWAYS | WITH_MASKS | WITH_MESH | WITH_POINTS
     assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
-    assert metrics["mask_iou"] > 0.85
+    assert metrics["mask_iou"] > 0.7
     assert metrics["points_mean"] < 0.15 * SPHERE_RADIUS * SCALE
     assert 0 < metrics["train_seconds"] <= metrics["total_seconds"]
 

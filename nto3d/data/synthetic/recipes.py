@@ -52,15 +52,15 @@ class Recipe:
 
 
 FLOATING_BASE = -77.0  # below this height a floating target is its post
-_AROUND = Rings((22.0, 8.0, 50.0, 36.0, 65.0), distance=5.0, fill=0.45, jitter=0.03)
+_AROUND = Rings((22.0, 13.0, 50.0, 36.0, 65.0), distance=5.0, fill=0.45, jitter=0.03)
 
 RECIPES: dict[str, Recipe] = {
     "sample": Recipe(
         "sample",
         "a three-legged jug with a thin handle among toys on a table",
         targets=("jug",),
-        neighbours=(6, 6),
-        ring=(90.0, 132.0),
+        neighbours=(5, 5),
+        ring=(100.0, 165.0),
         table_radius=270.0,
         table_top=0.0,
         floating=False,
