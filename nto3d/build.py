@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
 from nto3d.config import Backend, Config, MaskUse, Precision, SegmenterName
@@ -29,6 +30,7 @@ from nto3d.training.loop import Schedule
 from nto3d.types import BoolArray, FloatArray, Scene
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+SHARE_OF_INSCRIBED = 0.7  # of the largest sphere that fits into the hull
 PRECISIONS = {
     Precision.float32: torch.float32,
     Precision.bfloat16: torch.bfloat16,
@@ -109,8 +111,11 @@ def build_model(
     """
     hull = visual_hull(scene.cameras, scene.train, config.trainer.grid_resolution, masks, unknown)
     if not hull.any():
-        raise InputError(f"{config.scene.path}: the masks of the training views have no common volume in the unit sphere")
-    return _assemble(config, torch.from_numpy(hull), device)
+        raise InputError(
+            f"{config.scene.path}: the masks of the training views have no common volume in the unit sphere"
+        )
+    viewpoints = torch.from_numpy(scene.cameras.centers[list(scene.train)])
+    return _assemble(config, torch.from_numpy(hull), viewpoints, device)
 
 
 def load_model(run_dir: Path, config: Config, device: torch.device) -> tuple[SurfaceModel, FloatArray]:
@@ -130,13 +135,13 @@ def load_model(run_dir: Path, config: Config, device: torch.device) -> tuple[Sur
     check_config(state["config"], to_dict(config), path, MODEL_KEYS)
     if "world_from_normalized" not in state:
         raise InputError(f"{path}: expected a checkpoint with world_from_normalized, got one of an older version")
-    model = _assemble(config, state["model"]["grid.hull"], device)
+    model = _assemble(config, state["model"]["grid.hull"], state["model"]["viewpoints"], device)
     model.load_state_dict(state["model"])
     return model, state["world_from_normalized"].cpu().numpy()
 
 
-def _assemble(config: Config, hull: Tensor, device: torch.device) -> SurfaceModel:
-    """The fields with an occupancy grid of a hull [G, G, G]."""
+def _assemble(config: Config, hull: Tensor, viewpoints: Tensor, device: torch.device) -> SurfaceModel:
+    """The fields with an occupancy grid of a hull [G, G, G], for cameras at `viewpoints` [V, 3]."""
     field = config.field
     with_masks = config.scene.masks is MaskUse.given
     sdf = SdfField(
@@ -144,7 +149,7 @@ def _assemble(config: Config, hull: Tensor, device: torch.device) -> SurfaceMode
         hidden=field.hidden,
         layers=field.layers,
         geometry_features=field.geometry_features,
-        radius=field.sphere_radius,
+        radius=field.sphere_radius if field.sphere_radius is not None else _radius_inside(hull),
     )
     color = ColorField(field.geometry_features, field.color_hidden, field.color_layers)
     background = BackgroundField(_encoding(config, field.background_log2_entries)) if not with_masks else None
@@ -152,11 +157,22 @@ def _assemble(config: Config, hull: Tensor, device: torch.device) -> SurfaceMode
         sdf,
         color,
         OccupancyGrid(hull, search_hull=with_masks),
+        viewpoints,
         background,
         init_inv_std=field.init_inv_std,
         precision=PRECISIONS[config.trainer.precision],
     )
     return model.to(device)
+
+
+def _radius_inside(hull: Tensor) -> float:
+    """Radius of the initial sphere: well inside the hull [G, G, G].
+
+    A surface that starts on the hull stays on it where masks alone would allow it; one that grows from inside meets the
+    true surface of a concavity first. If it is too small, plain regions are reached late and stay dented.
+    """
+    inside = ndimage.distance_transform_edt(hull.cpu().numpy() > 0)
+    return min(0.5, max(0.05, SHARE_OF_INSCRIBED * float(inside.max()) * 2.0 / len(hull)))
 
 
 def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:

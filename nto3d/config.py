@@ -111,7 +111,7 @@ class FieldConfig:
     geometry_features: int = 15
     color_hidden: int = 64
     color_layers: int = 2
-    sphere_radius: float = 0.2  # of the initial sphere, normalized units; small: a surface that grows finds concavities
+    sphere_radius: float | None = None  # of the initial sphere, normalized units; null: to fit well inside the hull
     init_inv_std: float = 20.0  # initial sharpness s of the density, 1 / normalized unit
     background_log2_entries: int = 14  # hash table of the background model (masks=none)
 

@@ -97,7 +97,9 @@ class Scene:
     def __post_init__(self) -> None:
         views, (height, width) = len(self.cameras), self.cameras.size
         _expect(self.images.dtype == np.uint8, "uint8 images", self.images.dtype)
-        _expect(self.images.shape == (views, height, width, 3), f"images [{views}, {height}, {width}, 3]", self.images.shape)
+        _expect(
+            self.images.shape == (views, height, width, 3), f"images [{views}, {height}, {width}, 3]", self.images.shape
+        )
         for label, maps in (("masks", self.masks), ("depths", self.depths)):
             if maps is not None:
                 _expect(maps.shape == (views, height, width), f"{label} [{views}, {height}, {width}]", maps.shape)
@@ -107,7 +109,9 @@ class Scene:
         _expect(bool(self.train), "at least one training view", self.train)
         _expect(not set(self.train) & set(self.test), "disjoint train and test views", (self.train, self.test))
         _expect(all(0 <= view < views for view in self.train + self.test), f"view indices below {views}", self.test)
-        _expect(self.world_from_normalized.shape == (4, 4), "world_from_normalized [4, 4]", self.world_from_normalized.shape)
+        _expect(
+            self.world_from_normalized.shape == (4, 4), "world_from_normalized [4, 4]", self.world_from_normalized.shape
+        )
 
     @property
     def scale(self) -> float:
@@ -229,7 +233,11 @@ class Mesh:
         in_range = len(self.faces) == 0 or (int(self.faces.min()) >= 0 and int(self.faces.max()) < count)
         _expect(in_range, f"faces of vertices 0..{count - 1}", "an index outside")
         if self.colors is not None:
-            _expect(self.colors.shape == (count, 3) and self.colors.dtype == np.uint8, f"colors uint8 [{count}, 3]", self.colors.shape)
+            _expect(
+                self.colors.shape == (count, 3) and self.colors.dtype == np.uint8,
+                f"colors uint8 [{count}, 3]",
+                self.colors.shape,
+            )
 
     def transformed(self, matrix: FloatArray) -> Mesh:
         """The mesh with its vertices mapped by a [4, 4] similarity (faces turned where it mirrors)."""

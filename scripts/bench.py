@@ -45,7 +45,7 @@ from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.data.rays import RaySampler  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.surface import extract_dense, extract_surface  # noqa: E402
-from nto3d.fields.sdf import SdfField  # noqa: E402
+from nto3d.fields.sdf import SHARPNESS, SdfField  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.geometry.occlusion import occluded_pixels  # noqa: E402
 from nto3d.kernels.hashgrid import HashGrid, HashGridSpec  # noqa: E402
@@ -129,10 +129,23 @@ def bench_hashgrid(name: str, log2_entries: int, points: int, device_name: str) 
     return {"ms": ahead + back, "forward_ms": ahead, "backward_ms": back, **memory(device)}
 
 
+def by_autograd(sdf: SdfField, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`SdfField.forward` as it is written in plain torch: the gradient by autograd, to be differentiated again."""
+    with torch.enable_grad():
+        x = positions.detach().requires_grad_()
+        hidden = torch.cat([x, sdf.encoding(x)], dim=1)
+        for layer in sdf.hidden:
+            hidden = torch.nn.functional.softplus(layer(hidden), beta=SHARPNESS)
+        out = sdf.out(hidden)
+        (gradient,) = torch.autograd.grad(out[:, 0].sum(), x, create_graph=True)
+    return out[:, 0], gradient, out[:, 1:]
+
+
 class Trainer:
     """A training run of the bundled sample without its loop's logs and checkpoints."""
 
-    def __init__(self, backend: str, device_name: str) -> None:
+    def __init__(self, name: str, device_name: str) -> None:
+        backend = name.partition(",")[0]
         register()
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
             values = [f"encoding={backend}", f"device={device_name}", "output=unused", "trainer=fast"]
@@ -142,6 +155,10 @@ class Trainer:
         masks = build_masks(config, scene)
         unknown = None if masks is None else occluded_pixels(scene.cameras, scene.train, masks)
         self.model = build_model(config, scene, masks, unknown, self.device)
+        if name == DOUBLE:
+            sdf = self.model.sdf
+            assert isinstance(sdf, SdfField)
+            sdf.forward = partial(by_autograd, sdf)  # type: ignore[method-assign]
         sampler = RaySampler(scene, scene.train, self.device, seed=config.seed, masks=masks, unknown=unknown)
         self.objective = Reconstruction(self.model, sampler, config.trainer, config.seed)
         self.optimizer = build_optimizer(config, self.model)
@@ -177,7 +194,7 @@ def bench_step(backends: Sequence[str], steps: int, device_name: str) -> list[Ro
                 state = trainer.objective.state_dict()
             trainer.model.load_state_dict(weights)
             trainer.objective.load_state_dict(state)
-            count = 5 if backend == "torch" and trainer.device.type == "cpu" else 20
+            count = 5 if backend != "warp" and trainer.device.type == "cpu" else 20
             trainer.objective.counts()
             # One past a refresh of the grid: it belongs to none of the steps that are timed
             (took,) = seconds([partial(trainer.take, steps + 1, differentiate)], count, trainer.device)
@@ -235,7 +252,7 @@ def measure(options: Options, device: str) -> list[Row]:
             for name in ("warp", "tcnn", DOUBLE, JACOBIAN):
                 add("hashgrid", name, f"2^{bits}", apart(bench_hashgrid, name, bits, options.points, device))
     if "step" in options.parts:
-        for row in apart(bench_step, ("warp", "torch"), options.steps, device):
+        for row in apart(bench_step, ("warp", JACOBIAN, DOUBLE), options.steps, device):
             add("step", row.pop("backend"), "sample", row)
     if "mesh" in options.parts:
         for resolution in options.resolutions:

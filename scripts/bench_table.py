@@ -49,7 +49,8 @@ def ratios(rows: list[Row]) -> list[Row]:
             add("hashgrid", JACOBIAN, "warp", size, device, None)
             add("hashgrid", "warp", "tcnn", size, device, None)
         for size in sizes["step"]:
-            add("step", "torch", "warp", size, device, 4.0)
+            add("step", JACOBIAN, "warp", size, device, 4.0)
+            add("step", DOUBLE, "warp", size, device, None)
         for size in sizes["mesh"]:
             add("mesh", "dense", "sparse", size, device, 6.0 if size == 512 else None)
     return found

@@ -3,7 +3,6 @@
 # The run's folder is runs/demo (runs/demo-2, ... where that exists), or the one of output=FOLDER.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bash scripts/setup.sh
 
 output=runs/demo
 number=2
@@ -22,6 +21,8 @@ for argument in "$@"; do
     *) arguments+=("$argument") ;;
   esac
 done
+
+bash scripts/setup.sh
 .venv/bin/python train.py scene=sample trainer=fast "output=$output" ${arguments[@]+"${arguments[@]}"}
 
 echo

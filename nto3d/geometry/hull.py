@@ -28,8 +28,8 @@ def visual_hull(
     """Cells in which a surface can lie (Laurentini 1994, on a grid, and generous).
 
     A cell is dropped when a view that has it in its picture shows background there, farther than the cell's own
-    footprint and `margin` pixels from the mask. A view whose picture does not hold the cell has no say. Without masks, a
-    cell stays when at least two views (one, if there is only one) see it.
+    footprint and `margin` pixels from the mask. A view whose picture does not hold the cell has no say. Without masks,
+    a cell stays when at least two views (one, if there is only one) see it.
 
     Args:
         cameras: of the scene. views: indices to use. resolution: G. masks: bool [V, H, W], or None.

@@ -33,9 +33,7 @@ class _Map:
     mask: BoolArray  # any pixel of the target in it
 
 
-def occluded_pixels(
-    cameras: Cameras, views: Sequence[int], masks: BoolArray, resolution: int = 64
-) -> BoolArray | None:
+def occluded_pixels(cameras: Cameras, views: Sequence[int], masks: BoolArray, resolution: int = 64) -> BoolArray | None:
     """Pixels in which the target is probably hidden behind something.
 
     A hull that forgives single views (a cell is kept while at most 8 % of the views that see it, but at least one,

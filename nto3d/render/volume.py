@@ -66,7 +66,7 @@ def render_surface(
 def render_background(
     origins: Tensor, directions: Tensor, background: Background, jitter: Tensor, count: int = 24, radius: float = 1.0
 ) -> Tensor:
-    """Colour [R, 3] of what lies outside the sphere, sampled evenly in contracted distance from its surface to infinity.
+    """Colour [R, 3] of what lies outside the sphere, sampled evenly in contracted distance from there to infinity.
 
     Args:
         origins, directions: [R, 3]. jitter: [R] in 0..1. count: K samples a ray.

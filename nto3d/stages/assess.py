@@ -59,7 +59,9 @@ def assess_views(
             small = (slice(None, None, step), slice(None, None, step))
             normal = rendered.normal * rendered.opacity[..., None]
             depth = np.where(rendered.mask, rendered.depth, 0.0)
-            pictures.append(ViewPictures(scene.names[view], truth[small], render[small], normal[small], depth[small], row))
+            pictures.append(
+                ViewPictures(scene.names[view], truth[small], render[small], normal[small], depth[small], row)
+            )
     keys = {key for row in rows for key in row}
     means = {key: float(np.mean([row[key] for row in rows if key in row])) for key in sorted(keys)}
     return means, pictures

@@ -22,15 +22,19 @@ class SurfaceModel(nn.Module):
     Args:
         sdf: `fields.SdfField`. color: `fields.ColorField`. background: `fields.BackgroundField`, or None (black).
         grid: where rays look for the surface.
+        viewpoints: [V, 3] centres of the training cameras, normalized frame.
         init_inv_std: initial sharpness s, 1 / normalized unit; it is learned as exp(10 v) (NeuS).
         precision: dtype of the MLPs on CUDA.
     """
+
+    viewpoints: Tensor
 
     def __init__(
         self,
         sdf: nn.Module,
         color: nn.Module,
         grid: OccupancyGrid,
+        viewpoints: Tensor,
         background: nn.Module | None = None,
         *,
         init_inv_std: float = 20.0,
@@ -38,6 +42,7 @@ class SurfaceModel(nn.Module):
     ) -> None:
         super().__init__()
         self.sdf, self.color, self.grid, self.background = sdf, color, grid, background
+        self.register_buffer("viewpoints", viewpoints.float())
         self.variance = nn.Parameter(torch.tensor(init_inv_std).log() / 10.0)
         self.precision = precision
 
@@ -76,9 +81,12 @@ class SurfaceModel(nn.Module):
             self.grid.refresh(self.sdf.sdf, float(self.inv_std), near, stride)
 
     def surface_color(self, positions: Tensor) -> Tensor:
-        """Colours [N, 3] of surface points [N, 3], each looked at straight on."""
+        """Colours [N, 3] of surface points [N, 3], as the training camera that faces each most directly sees them."""
         with self.autocast(positions.device):
             _, gradient, feature = self.sdf(positions)
             normal = functional.normalize(gradient.float(), dim=1, eps=1e-6)
-            rgb: Tensor = self.color(positions, normal, -normal, feature)
+            towards = functional.normalize(self.viewpoints[None] - positions[:, None], dim=2)  # [N, V, 3]
+            facing = (towards * normal[:, None]).sum(dim=2).argmax(dim=1)
+            direction = -towards[torch.arange(len(positions), device=positions.device), facing]
+            rgb: Tensor = self.color(positions, normal, direction, feature)
         return rgb.float()

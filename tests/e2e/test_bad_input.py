@@ -76,7 +76,11 @@ Prepare = Callable[[Path], None]
 POINTS = "evaluate.points=points.npz"
 CASES: dict[str, tuple[Prepare, list[str], str]] = {
     "missing folder": (nothing, ["scene.path=gone"], r"scene\.path: expected a folder, there is none at gone"),
-    "file for a folder": (nothing, ["scene.path=box/image/000.png"], r"scene\.path: expected a folder, there is none at box/image/000\.png"),
+    "file for a folder": (
+        nothing,
+        ["scene.path=box/image/000.png"],
+        r"scene\.path: expected a folder, there is none at box/image/000\.png",
+    ),
     "no scene path": (nothing, ["scene.path=''"], r"scene\.path: expected a path"),
     "no scene path at all": (nothing, ["scene.path=???"], r"scene\.path"),
     "downscale too large": (nothing, ["scene.downscale=30"], r"scene\.downscale: expected 1 to 24"),
@@ -100,7 +104,11 @@ CASES: dict[str, tuple[Prepare, list[str], str]] = {
     "no loss": (nothing, ["trainer.loss.color_weight=0", "trainer.loss.mask_weight=0"], r"trainer\.loss: expected"),
     "unknown device": (nothing, ["device=tpu"], r"device: expected auto, cpu, cuda"),
     "missing backend": (nothing, ["encoding=tcnn"], r"encoding\.backend: tcnn needs"),
-    "unknown recipe": (nothing, ["scene=synthetic", "scene.recipe=soup", "scene.path=new"], r"recipe: expected one of .*soup"),
+    "unknown recipe": (
+        nothing,
+        ["scene=synthetic", "scene.recipe=soup", "scene.path=new"],
+        r"recipe: expected one of .*soup",
+    ),
     "another recipe": (nothing, ["scene=synthetic", "scene.recipe=sample", "scene.path=box"], r"box/scene\.json"),
     "points: no file": (nothing, [POINTS], r"points\.npz: .*(no|found|exist)"),
     "points: no xyz": (no_points, [POINTS], r"points\.npz: .*xyz"),
@@ -108,7 +116,11 @@ CASES: dict[str, tuple[Prepare, list[str], str]] = {
     "points: NaN": (nan_points, [POINTS], r"points\.npz: .*finite"),
     "points: shape": (flat_points, [POINTS], r"points\.npz: .*\[5, 2\]"),
     "points: text": (text_points, [POINTS], r"points\.npz: "),
-    "output in a file": (nothing, ["output=box/image/000.png/run"], r"output: cannot make the folder box/image/000\.png"),
+    "output in a file": (
+        nothing,
+        ["output=box/image/000.png/run"],
+        r"output: cannot make the folder box/image/000\.png",
+    ),
     "output is a file": (nothing, ["output=box/image/000.png"], r"output: cannot make the folder box/image/000\.png"),
     "bad run name": (nothing, ["scene.name=a/b"], r"scene\.name: expected letters"),
     "resume of nothing": (nothing, ["resume=gone"], r"gone: expected the folder of a run"),
@@ -175,7 +187,11 @@ def write(name: str, text: str) -> Prepare:
 
 
 RESUMED: dict[str, tuple[Prepare, list[str], str]] = {
-    "checkpoint of another config": (other_levels, [], r"checkpoint\.pt: checkpoint of another config: encoding\.levels"),
+    "checkpoint of another config": (
+        other_levels,
+        [],
+        r"checkpoint\.pt: checkpoint of another config: encoding\.levels",
+    ),
     "truncated checkpoint": (cut_weights, [], r"checkpoint\.pt: expected a checkpoint, got a truncated"),
     "empty checkpoint": (empty_weights, [], r"checkpoint\.pt: expected a checkpoint, got a truncated"),
     "incomplete checkpoint": (without_optimizer, [], r"checkpoint\.pt: .*optimizer is missing"),

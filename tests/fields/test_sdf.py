@@ -47,7 +47,7 @@ def test_normals_agree_with_autograd(layers: int) -> None:
     assert_close(sdf, wanted)
     assert_close(gradient, slope)
     assert torch.allclose(sdf, field.sdf(x), atol=1e-6)
-    assert float(slope.std(dim=0).min()) > 0.05  # the table bends it
+    assert float(slope.detach().std(dim=0).min()) > 0.05  # the table bends it
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -71,7 +71,7 @@ def test_a_loss_on_normals_has_the_gradients_of_a_second_derivative(layers: int)
         assert float((found.double() - used).norm()) <= 1e-4 * float(used.norm()) + 1e-9, name
 
 
-@pytest.mark.parametrize("radius", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("radius", [0.3, 0.5])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_it_starts_as_a_sphere(layers: int, radius: float) -> None:
     torch.manual_seed(3)
@@ -83,7 +83,7 @@ def test_it_starts_as_a_sphere(layers: int, radius: float) -> None:
         assert abs(float(on.mean())) < 0.03 * radius
         assert float(on.abs().max()) < 0.7 * radius
         assert float((field.sdf(directions * radius * 0.4) < 0.0).float().mean()) > 0.97
-        assert float((field.sdf(directions * min(1.0, radius * 2.0)) > 0.0).float().mean()) > 0.95
+        assert float((field.sdf(directions * radius * 2.0) > 0.0).float().mean()) > 0.95
         _, gradient, _ = field(directions * radius)
     assert float(gradient.norm(dim=1).mean()) == pytest.approx(1.0, abs=0.15)
     assert float((functional.normalize(gradient, dim=1) * directions).sum(dim=1).mean()) > 0.85

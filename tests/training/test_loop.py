@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import signal
@@ -131,7 +132,7 @@ def test_the_gradient_is_clipped(tmp_path: Path) -> None:
     places: list[Tensor] = []
     bowl.act = lambda step: places.append(bowl.x.detach().clone())
     run(bowl, Saves(bowl), tmp_path, schedule(3, clip_norm=0.2))
-    moves = [float((after - before).norm()) for before, after in zip(places, places[1:], strict=False)]
+    moves = [float((after - before).norm()) for before, after in itertools.pairwise(places)]
     assert moves == pytest.approx([0.1, 0.1])  # rate 0.5 times norm 0.2
     torch.testing.assert_close(places[1] / places[1].norm(), TARGET / TARGET.norm())
 
@@ -146,7 +147,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path:
 
     bowl.act = spoil
     saves = Saves(bowl)
-    with pytest.raises(InputError, match=r"step 9: the loss .* not finite \(distance (nan|inf)\).*trainer\.lr") as caught:
+    with pytest.raises(
+        InputError, match=r"step 9: the loss .* not finite \(distance (nan|inf)\).*trainer\.lr"
+    ) as caught:
         run(bowl, saves, tmp_path, schedule())
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
@@ -171,7 +174,7 @@ def test_a_gradient_that_is_not_finite_stops_before_it_spoils_a_checkpoint(tmp_p
 
     bowl = Cliff()
     saves = Saves(bowl)
-    with pytest.raises(InputError, match="step 9: .*gradient is not finite"):
+    with pytest.raises(InputError, match=r"step 9: .*gradient is not finite"):
         run(bowl, saves, tmp_path, schedule())
     assert saves.steps == [0]
     assert bool(bowl.x.isfinite().all())
