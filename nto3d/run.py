@@ -101,6 +101,8 @@ def reconstruct(
         return {"render": rendered.rgb, "normal": normal_picture(rendered.normal), "truth": scene.images[view]}
 
     objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures)
+    half = model.precision == torch.float16 and device.type == "cuda"
+    scaler = torch.amp.GradScaler(device.type, enabled=half)
     start, seconds = 0, 0.0
     path = run_dir / CHECKPOINT_NAME
     if config.resume is not None:
@@ -109,6 +111,7 @@ def reconstruct(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         objective.load_state_dict(state["objective"])
+        scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"])
         start, seconds = int(state["step"]), float(state["seconds"])
         log.info("going on from step %d", start)
@@ -124,6 +127,7 @@ def reconstruct(
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "objective": objective.state_dict(),
+                "scaler": scaler.state_dict(),
                 "world_from_normalized": torch.from_numpy(scene.world_from_normalized),
                 "random": random_state(),
                 "config": to_dict(config),
@@ -132,8 +136,6 @@ def reconstruct(
 
     schedule = build_schedule(config)
     logger = RunLogger(run_dir, schedule.steps, start, config.logger.tensorboard, title="reconstruct")
-    half = torch.float16 if model.precision == torch.float16 and device.type == "cuda" else None
-    scaler = torch.amp.GradScaler(device.type, enabled=half is not None)
     fit(objective, optimizer, schedule, logger, save, run_dir, start, scaler)
     return logger, seconds + time.perf_counter() - begun
 

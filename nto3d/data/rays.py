@@ -68,7 +68,8 @@ class RaySampler:
         # number plus shifts[r].
         self._ends, self._shifts = np.zeros(0, np.int64), np.zeros(0, np.int64)
         if masks is not None:
-            starts, lengths = _candidate_runs(masks, unknown, self._views, margin * max(scene.cameras.size))
+            reach = margin * max(scene.cameras.size)
+            starts, lengths = _candidate_runs(masks, unknown, self._views, reach)
             self._ends = np.cumsum(lengths)
             self._shifts = starts + lengths - self._ends
 

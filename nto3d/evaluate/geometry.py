@@ -102,7 +102,8 @@ def _nearest_face(
     end: int,
     stride: int,
 ) -> None:
-    i = begin + wp.tid()
+    item = wp.tid()
+    i = begin + item  # type: ignore[operator]
     while i < end:
         query = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e6)
         face[i] = query.face

@@ -12,7 +12,7 @@ from nto3d.kernels.hashgrid import HashGrid
 
 
 def contract(positions: Tensor) -> Tensor:
-    """Map all of space into the ball of radius 1: |x| <= 1 to |x| / 2, beyond to 1 - 1 / (2 |x|) (mip-NeRF 360, eq. 10)."""
+    """Map space into the unit ball: |x| <= 1 to |x| / 2, beyond to 1 - 1 / (2 |x|) (mip-NeRF 360, eq. 10)."""
     radius = positions.norm(dim=-1, keepdim=True).clamp(min=1e-9)
     outside = (2.0 - 1.0 / radius) / radius
     return positions * torch.where(radius > 1.0, outside, torch.ones_like(radius)) * 0.5

@@ -7,6 +7,7 @@ ordinary backward pass instead of a second derivative by autograd.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -34,13 +35,14 @@ class SdfField(nn.Module):
         self.encoding = encoding
         self.geometry_features = geometry_features
         widths = [3 + encoding.spec.width] + [hidden] * layers
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.out = nn.Linear(widths[-1], 1 + geometry_features)
         self._start_as_sphere(radius)
 
     def _start_as_sphere(self, radius: float) -> None:
         with torch.no_grad():
             for layer in self.hidden:
+                assert isinstance(layer, nn.Linear)
                 nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / layer.out_features))
                 nn.init.zeros_(layer.bias)
             nn.init.normal_(self.out.weight[:1], math.sqrt(math.pi / self.out.in_features), 1e-4)
@@ -70,7 +72,12 @@ class SdfField(nn.Module):
         out = self.out(hidden)
         back = self.out.weight[0] * slopes[-1]  # d sdf / d (last pre-activation), [N, hidden]
         for index in range(len(self.hidden) - 1, 0, -1):
-            back = (back @ self.hidden[index].weight) * slopes[index - 1]
-        back = back @ self.hidden[0].weight  # d sdf / d [x, features], [N, 3 + C]
+            back = (back @ self._weight(index)) * slopes[index - 1]
+        back = back @ self._weight(0)  # d sdf / d [x, features], [N, 3 + C]
         gradient = back[:, :3] + torch.bmm(jacobian, back[:, 3:, None])[:, :, 0]
         return out[:, 0], gradient, out[:, 1:]
+
+    def _weight(self, index: int) -> Tensor:
+        layer = self.hidden[index]
+        assert isinstance(layer, nn.Linear)
+        return layer.weight

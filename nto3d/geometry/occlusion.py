@@ -41,7 +41,7 @@ def occluded_pixels(cameras: Cameras, views: Sequence[int], masks: BoolArray, re
     wide, and the region's points are seen unhidden and masked by at least three other views, something hides it.
 
     Args:
-        cameras: of the scene. views: indices to use. masks: bool [V, H, W]. resolution: cells of the hull along an axis.
+        cameras: of the scene. views: indices to use. masks: bool [V, H, W]. resolution: cells along an axis.
 
     Returns:
         bool [V, H, W], never true inside a mask; None where nothing is hidden.
@@ -115,7 +115,7 @@ def _map(cameras: Cameras, view: int, mask: BoolArray, points: FloatArray, cell:
     front[front > FAR] = np.inf  # cv2 pads with a huge number
     padded = np.zeros((height * reduction, width * reduction), dtype=bool)
     padded[: cameras.size[0], : cameras.size[1]] = mask
-    small = padded.reshape(height, reduction, width, reduction).any(axis=(1, 3))
+    small: BoolArray = np.asarray(padded.reshape(height, reduction, width, reduction).any(axis=(1, 3)))
     return _Map(reduction, front, small)
 
 

@@ -20,7 +20,7 @@ CHUNK = 2**16  # corners evaluated at a time
 class OccupancyGrid(nn.Module):
     """G^3 cells over [-1, 1]^3; rays take samples in occupied cells only.
 
-    It starts as the hull (where cameras or masks allow a surface at all). A refresh keeps the cells of the hull in which
+    It starts as the hull (where cameras or masks allow a surface at all). A refresh keeps those cells of it in which
     the SDF comes near enough to zero to matter for a ray at the present sharpness. Every cell of the hull is looked at
     in every refresh, so a surface that moves takes its cells along, and a cell once dropped can come back.
 

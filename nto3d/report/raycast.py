@@ -24,7 +24,8 @@ def _first_hit(
     end: int,
     stride: int,
 ) -> None:
-    i = begin + wp.tid()
+    item = wp.tid()
+    i = begin + item  # type: ignore[operator]
     while i < end:
         query = wp.mesh_query_ray(mesh, origins[i], directions[i], 1.0e6)
         if query.result:

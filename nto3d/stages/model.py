@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nto3d.fields.background import BackgroundField
+from nto3d.fields.color import ColorField
+from nto3d.fields.sdf import SdfField
 from nto3d.render.grid import OccupancyGrid
 from nto3d.render.volume import Sharpness, render_background, render_surface
 from nto3d.types import RayBatch, RenderOutput
@@ -31,11 +34,11 @@ class SurfaceModel(nn.Module):
 
     def __init__(
         self,
-        sdf: nn.Module,
-        color: nn.Module,
+        sdf: SdfField,
+        color: ColorField,
         grid: OccupancyGrid,
         viewpoints: Tensor,
-        background: nn.Module | None = None,
+        background: BackgroundField | None = None,
         *,
         init_inv_std: float = 20.0,
         precision: torch.dtype = torch.float32,
