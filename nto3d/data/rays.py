@@ -79,7 +79,10 @@ class RaySampler:
         return int(self._ends[-1]) if len(self._ends) else len(self._views) * self._height * self._width
 
     def sample(self, count: int, step: int) -> RayBatch:
-        """The batch of a step: `count` rays (a few less where pixels are unknown), with their colours, and with masks where the sampler has them."""
+        """The batch of a step: `count` rays (a few less where pixels are unknown).
+
+        They come with their colours, and with masks where the sampler has them.
+        """
         flat = self._draw(count, np.random.default_rng((self._seed, step)))
         if self._unknown is not None:
             flat = flat[~self._unknown[flat]]

@@ -33,7 +33,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 def finish(*arguments: str) -> None:
     process = start(*arguments)
-    _, shown = process.communicate(timeout=500)
+    _, shown = process.communicate(timeout=1500)
     assert process.returncode == 0, shown
 
 
@@ -47,7 +47,7 @@ def killed(line: int, delay: float, *arguments: str) -> bool:
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     process.stderr.close()
-    return process.wait(timeout=100) == -signal.SIGKILL
+    return process.wait(timeout=1500) == -signal.SIGKILL
 
 
 def same_bits(run: Path, other: Path) -> bool:
@@ -99,6 +99,7 @@ def test_a_killed_run_goes_on_where_its_checkpoint_was(whole: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_kills_at_five_random_moments(whole: Path) -> None:
     """Each run is killed twice: at a random moment, and soon after it went on."""
     rng = np.random.default_rng(0)

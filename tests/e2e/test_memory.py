@@ -32,6 +32,7 @@ def write_large_scene(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("masks", ["given", "none"])
 def test_peak_memory_of_a_large_scene(tmp_path: Path, masks: str) -> None:
     write_large_scene(tmp_path / "large")
@@ -40,7 +41,7 @@ def test_peak_memory_of_a_large_scene(tmp_path: Path, masks: str) -> None:
         *("trainer.steps=60", "trainer.grid_start=20", "trainer.grid_every=10", "evaluate.max_views=1"),
     ]
     command = [sys.executable, str(ROOT / "train.py"), *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=580, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert 0.3 < metrics["peak_memory_gb"] <= MOST_GB
