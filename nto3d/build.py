@@ -30,7 +30,7 @@ from nto3d.training.loop import Schedule
 from nto3d.types import BoolArray, FloatArray, Scene
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-SHARE_OF_INSCRIBED = 0.7  # of the largest sphere that fits into the hull
+SHARE_OF_INSCRIBED = 0.675  # of the largest sphere that fits into the hull
 PRECISIONS = {
     Precision.float32: torch.float32,
     Precision.bfloat16: torch.bfloat16,
