@@ -12,6 +12,7 @@ import torch
 
 from nto3d.types import BoolArray, FloatArray
 
+STRIPE, WINDOW = 128, 5  # rows of a picture compared at a time; rows around a pixel that its SSIM depends on
 PSNR_CEILING = 100.0  # dB, given for equal pictures, so that every number in a table is finite
 
 
@@ -61,15 +62,29 @@ def image_metrics(rendered: FloatArray, truth: FloatArray, mask: BoolArray | Non
 
 
 def _ssim_map(rendered: FloatArray, truth: FloatArray) -> FloatArray:
-    """SSIM [H, W] at every pixel, mean over the colours; the pictures are mirrored at their border."""
+    """SSIM [H, W] at every pixel, mean over the colours; the pictures are mirrored at their border.
+
+    Computed in stripes: a whole picture of two megapixels would take 1.3 GB.
+    """
+    height, width = truth.shape[:2]
+    if min(height, width) < 6:
+        raise ValueError(f"expected pictures of at least 6 x 6 pixels, got {truth.shape[:2]}")
+    out = np.empty((height, width))
+    for start in range(0, height, STRIPE):
+        end = min(start + STRIPE, height)
+        # Rows enough around the stripe for its windows, and for the mirroring at the picture's last rows.
+        above, below = max(0, min(start, height - 1 - WINDOW) - WINDOW), min(height, end + WINDOW)
+        out[start:end] = _ssim_of_stripe(rendered[above:below], truth[above:below])[start - above : end - above]
+    return out
+
+
+def _ssim_of_stripe(rendered: FloatArray, truth: FloatArray) -> FloatArray:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    if min(truth.shape[:2]) < 6:
-        raise ValueError(f"expected pictures of at least 6 x 6 pixels, got {truth.shape[:2]}")
     pictures = [torch.from_numpy(np.ascontiguousarray(p, np.float32)).permute(2, 0, 1)[None] for p in (rendered, truth)]
     _, similarity = structural_similarity_index_measure(*pictures, data_range=1.0, return_full_image=True)
-    whole: FloatArray = similarity[0].double().mean(dim=0).numpy()
-    return whole
+    mean: FloatArray = similarity[0].double().mean(dim=0).numpy()
+    return mean
 
 
 def _mean_inside(values: FloatArray, mask: BoolArray | None) -> float:

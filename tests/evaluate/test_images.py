@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nto3d.evaluate import images
 from nto3d.evaluate.images import PSNR_CEILING, image_metrics, psnr, ssim
 
 RNG = np.random.default_rng(3)
@@ -36,6 +37,15 @@ def test_ssim_of_equal_pictures_is_one_and_falls_with_noise() -> None:
     assert ssim(truth, truth) == pytest.approx(1.0, abs=1e-6)
     little, much = (ssim(np.clip(truth + s * RNG.normal(size=truth.shape), 0, 1), truth) for s in (0.02, 0.2))
     assert much < little < 1
+
+
+@pytest.mark.parametrize("height", [7, 31, 33, 37, 64, 65, 100])
+def test_ssim_in_stripes_is_that_of_the_whole_picture(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = picture(height)
+    rendered = np.clip(truth + 0.2 * RNG.normal(size=truth.shape), 0, 1)
+    whole = images._ssim_map(rendered, truth)
+    monkeypatch.setattr(images, "STRIPE", 32)
+    np.testing.assert_allclose(images._ssim_map(rendered, truth), whole, rtol=0, atol=1e-5)
 
 
 def test_ssim_of_constant_pictures_by_hand() -> None:
