@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 from pathlib import Path
@@ -12,24 +13,30 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from nto3d.config import Backend, Config, MaskUse, Precision, SegmenterName
+from nto3d.config import Backend, Config, MaskUse, Precision, SegmenterName, Start
 from nto3d.config_io import to_dict
 from nto3d.errors import InputError
 from nto3d.fields.background import BackgroundField
 from nto3d.fields.color import ColorField
 from nto3d.fields.sdf import SdfField
+from nto3d.geometry.carving import photo_hull, signed_distance
 from nto3d.geometry.hull import visual_hull
+from nto3d.geometry.stereo import depth_maps
 from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
 from nto3d.render.grid import OccupancyGrid
 from nto3d.run_folder import CHECKPOINT_NAME
 from nto3d.segment.base import Segmenter
 from nto3d.segment.precomputed import PrecomputedSegmenter
 from nto3d.stages.model import SurfaceModel
+from nto3d.stages.start import fit_to_distance
 from nto3d.training.checkpoint import MODEL_KEYS, check_config, load_checkpoint
 from nto3d.training.loop import Schedule
 from nto3d.types import BoolArray, FloatArray, Scene
 
+log = logging.getLogger("nto3d")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+SOFT, SHARP = 20.0, 80.0  # initial sharpness of a sphere, and of a start that lies near the surface
+LEAST_SOLID = 1e-4  # share of the cells that the photo hull must have
 SHARE_OF_INSCRIBED = 0.675  # of the largest sphere that fits into the hull
 PRECISIONS = {
     Precision.float32: torch.float32,
@@ -115,7 +122,29 @@ def build_model(
             f"{config.scene.path}: the masks of the training views have no common volume in the unit sphere"
         )
     viewpoints = torch.from_numpy(scene.cameras.centers[list(scene.train)])
-    return _assemble(config, torch.from_numpy(hull), viewpoints, device)
+    grid = torch.from_numpy(hull)
+    return _assemble(config, grid, viewpoints, device, _radius(config, grid))
+
+
+def build_start(config: Config, scene: Scene, model: SurfaceModel, with_masks: bool) -> Tensor | None:
+    """Let a fresh model begin as the photo hull.
+
+    Returns:
+        Its signed distance [G, G, G], see `geometry.carving.signed_distance`; None where the model stays a
+        sphere, which is also so where the pictures show no surface.
+    """
+    if config.field.start is not Start.stereo:
+        return None
+    maps = depth_maps(scene.images, scene.cameras, scene.train, beyond=not with_masks)
+    solid = photo_hull(model.grid.hull.cpu().numpy() > 0, maps, backed=not with_masks)
+    if solid.sum() < LEAST_SOLID * solid.size:
+        log.warning("neighbouring pictures agree on no surface: training starts from a sphere")
+        return None
+    if config.field.init_inv_std is None:
+        model.sharpen(SHARP)
+    start = torch.from_numpy(signed_distance(solid)).to(model.variance.device)
+    fit_to_distance(model.sdf, start, config.seed)
+    return start
 
 
 def load_model(run_dir: Path, config: Config, device: torch.device) -> tuple[SurfaceModel, FloatArray]:
@@ -140,7 +169,9 @@ def load_model(run_dir: Path, config: Config, device: torch.device) -> tuple[Sur
     return model, state["world_from_normalized"].cpu().numpy()
 
 
-def _assemble(config: Config, hull: Tensor, viewpoints: Tensor, device: torch.device) -> SurfaceModel:
+def _assemble(
+    config: Config, hull: Tensor, viewpoints: Tensor, device: torch.device, radius: float = 0.5
+) -> SurfaceModel:
     """The fields with an occupancy grid of a hull [G, G, G], for cameras at `viewpoints` [V, 3]."""
     field = config.field
     with_masks = config.scene.masks is MaskUse.given
@@ -149,7 +180,7 @@ def _assemble(config: Config, hull: Tensor, viewpoints: Tensor, device: torch.de
         hidden=field.hidden,
         layers=field.layers,
         geometry_features=field.geometry_features,
-        radius=field.sphere_radius if field.sphere_radius is not None else _radius_inside(hull),
+        radius=radius,
     )
     color = ColorField(field.geometry_features, field.color_hidden, field.color_layers)
     background = BackgroundField(_encoding(config, field.background_log2_entries)) if not with_masks else None
@@ -159,18 +190,20 @@ def _assemble(config: Config, hull: Tensor, viewpoints: Tensor, device: torch.de
         OccupancyGrid(hull, search_hull=with_masks),
         viewpoints,
         background,
-        init_inv_std=field.init_inv_std,
+        init_inv_std=field.init_inv_std or SOFT,
         precision=PRECISIONS[config.trainer.precision],
     )
     return model.to(device)
 
 
-def _radius_inside(hull: Tensor) -> float:
-    """Radius of the initial sphere: well inside the hull [G, G, G].
+def _radius(config: Config, hull: Tensor) -> float:
+    """Radius of the initial sphere, by default well inside the hull [G, G, G].
 
     A surface that starts on the hull stays on it where masks alone would allow it; one that grows from inside meets the
     true surface of a concavity first. If it is too small, plain regions are reached late and stay dented.
     """
+    if config.field.sphere_radius is not None:
+        return config.field.sphere_radius
     inside = ndimage.distance_transform_edt(hull.cpu().numpy() > 0)
     return min(0.5, max(0.05, SHARE_OF_INSCRIBED * float(inside.max()) * 2.0 / len(hull)))
 

@@ -46,6 +46,13 @@ class Backend(Enum):
     tcnn = "tcnn"
 
 
+class Start(Enum):
+    """What training starts from."""
+
+    stereo = "stereo"  # the hull of masks or cameras, carved by rough depth maps
+    sphere = "sphere"  # a sphere
+
+
 class ColorLoss(Enum):
     """Distance between rendered and true colour."""
 
@@ -111,8 +118,9 @@ class FieldConfig:
     geometry_features: int = 15
     color_hidden: int = 64
     color_layers: int = 2
-    sphere_radius: float | None = None  # of the initial sphere, normalized units; null: to fit well inside the hull
-    init_inv_std: float = 20.0  # initial sharpness s of the density, 1 / normalized unit
+    start: Start = Start.stereo
+    sphere_radius: float | None = None  # start=sphere: normalized units; null: to fit well inside the hull
+    init_inv_std: float | None = None  # initial sharpness s of the density; null: 80 with start=stereo, 20 with sphere
     background_log2_entries: int = 14  # hash table of the background model (masks=none)
 
 
@@ -123,8 +131,9 @@ class LossConfig:
     color: ColorLoss = ColorLoss.huber
     color_weight: float = 1.0
     mask_weight: float = 0.1
-    eikonal_weight: float = 0.1
-    curvature_weight: float = 0.0
+    eikonal_weight: float = 0.05
+    curvature_weight: float = 0.01  # of the bending along the surface
+    start_weight: float = 3.0  # of staying near to field.start=stereo, at first
 
 
 @dataclass
@@ -147,8 +156,9 @@ class TrainerConfig:
     max_step_size: float = 0.03  # ray marching step at the start; in between it follows the width of the surface
     least_weight: float = 0.01  # samples that weigh less, by the occupancy grid's rough SDF, are left out
     anneal_steps: int = 1000  # cosine annealing of NeuS
-    coarse_to_fine_steps: int = 1000  # until all hash grid levels take part
-    start_levels: int = 4  # hash grid levels that take part from the first step
+    coarse_to_fine_steps: int = 300  # until all hash grid levels take part
+    start_steps: int = 600  # the pull towards field.start=stereo fades out in so many steps
+    start_levels: int = 8  # hash grid levels that take part from the first step
     precision: Precision = Precision.float32
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     checkpoint_every: int = 1000  # steps

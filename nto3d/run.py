@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from nto3d.build import build_device, build_masks, build_model, build_optimizer, build_schedule
+from nto3d.build import build_device, build_masks, build_model, build_optimizer, build_schedule, build_start
 from nto3d.config import Config, MeshFormat
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene
@@ -100,11 +100,13 @@ def reconstruct(
         rendered = render_view(model, scene, view, config.trainer.step_size)
         return {"render": rendered.rgb, "normal": normal_picture(rendered.normal), "truth": scene.images[view]}
 
-    objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures)
     half = model.precision == torch.float16 and device.type == "cuda"
     scaler = torch.amp.GradScaler(device.type, enabled=half)
     start, seconds = 0, 0.0
     path = run_dir / CHECKPOINT_NAME
+    begun = time.perf_counter()
+    rough = build_start(config, scene, model, with_masks=sampler.with_masks) if config.resume is None else None
+    objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures, rough)
     if config.resume is not None:
         state = load_checkpoint(path, device)
         check_config(state["config"], to_dict(config), path)
@@ -115,7 +117,6 @@ def reconstruct(
         restore_random_state(state["random"])
         start, seconds = int(state["step"]), float(state["seconds"])
         log.info("going on from step %d", start)
-    begun = time.perf_counter()
 
     def save(step: int) -> None:
         save_checkpoint(

@@ -195,17 +195,23 @@ class RenderOutput:
         rgb: [R, 3] in 0..1, composited over the background where there is one. normal: [R, 3], not normalised.
         depth: [R] expected distance along the ray (0 where nothing is hit). opacity: [R] in 0..1.
         occupancy: [R] of the target field, or None. feature: [R, C], or None.
-        gradients: [N, 3] gradients of the SDF at the samples. samples: how many samples were evaluated.
+        positions: [N, 3] of the samples. sdf: [N] signed distance there. gradients: [N, 3] its gradient.
     """
 
     rgb: Tensor
     normal: Tensor
     depth: Tensor
     opacity: Tensor
+    positions: Tensor
+    sdf: Tensor
     gradients: Tensor
-    samples: int
     occupancy: Tensor | None = None
     feature: Tensor | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many samples were evaluated, N."""
+        return len(self.sdf)
 
 
 @dataclass(frozen=True)

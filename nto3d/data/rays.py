@@ -74,6 +74,11 @@ class RaySampler:
             self._shifts = starts + lengths - self._ends
 
     @property
+    def with_masks(self) -> bool:
+        """Whether the batches have masks."""
+        return self._mask_values is not None
+
+    @property
     def candidates(self) -> int:
         """How many pixels are candidates."""
         return int(self._ends[-1]) if len(self._ends) else len(self._views) * self._height * self._width

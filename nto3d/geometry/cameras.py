@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nto3d.types import Cameras, FloatArray
+from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 
 
 class RayCaster:
@@ -88,6 +88,17 @@ def project(intrinsics: FloatArray, cam_to_world: FloatArray, points: FloatArray
     with np.errstate(divide="ignore", invalid="ignore"):
         xy = homogeneous[..., :2] / homogeneous[..., 2:]
     return xy, local[..., 2]
+
+
+def pixels_of(cameras: Cameras, view: int, points: FloatArray) -> tuple[BoolArray, IntArray, IntArray, FloatArray]:
+    """Which of the points [P, 3] a view's picture holds; row and column (rounded) and z of each."""
+    xy, z = project(cameras.intrinsics[view], cameras.cam_to_world[view], points)
+    front = z > 1e-6
+    height, width = cameras.size
+    column = np.rint(np.where(front, xy[:, 0], -1.0)).clip(-1, width).astype(np.int64)
+    row = np.rint(np.where(front, xy[:, 1], -1.0)).clip(-1, height).astype(np.int64)
+    inside = front & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return inside, row, column, z
 
 
 def unproject(intrinsics: FloatArray, cam_to_world: FloatArray, xy: FloatArray, z: FloatArray) -> FloatArray:

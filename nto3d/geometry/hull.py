@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from nto3d.geometry.cameras import project
+from nto3d.geometry.cameras import pixels_of
 from nto3d.types import BoolArray, Cameras, FloatArray
 
 
@@ -42,14 +42,8 @@ def visual_hull(
     centers = cell_centers(resolution).reshape(-1, 3)
     alive = np.nonzero(np.linalg.norm(centers, axis=1) < 1.0 + half_diagonal)[0]
     seen = np.zeros(len(centers), dtype=np.int16)
-    height, width = cameras.size
     for view in views:
-        intrinsics, pose = cameras.intrinsics[view], cameras.cam_to_world[view]
-        xy, z = project(intrinsics, pose, centers[alive].astype(np.float64))
-        in_front = z > 1e-6
-        column = np.rint(np.where(in_front, xy[:, 0], -1.0)).clip(-1, width).astype(np.int64)
-        row = np.rint(np.where(in_front, xy[:, 1], -1.0)).clip(-1, height).astype(np.int64)
-        inside = in_front & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        inside, row, column, z = pixels_of(cameras, view, centers[alive].astype(np.float64))
         seen[alive[inside]] += 1
         if masks is not None:
             known = ~masks[view] if unknown is None else ~(masks[view] | unknown[view])
@@ -57,9 +51,9 @@ def visual_hull(
             if not masks[view].any():
                 continue  # nothing is known of a view without a mask
             distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
-            footprint = half_diagonal * max(intrinsics[0, 0], intrinsics[1, 1]) / np.where(in_front, z, 1.0)
+            focal = max(cameras.intrinsics[view, 0, 0], cameras.intrinsics[view, 1, 1])
             keep = ~inside
-            keep[inside] = distance[row[inside], column[inside]] <= footprint[inside] + margin
+            keep[inside] = distance[row[inside], column[inside]] <= half_diagonal * focal / z[inside] + margin
             alive = alive[keep]
     needed = 1 if masks is not None else min(2, len(views))
     hull = np.zeros(len(centers), dtype=bool)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from nto3d.geometry.cameras import project, unproject
+from nto3d.geometry.cameras import pixels_of, unproject
 from nto3d.geometry.hull import cell_centers
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 
@@ -86,7 +86,7 @@ def _tolerant_hull(
     centers = centers[np.linalg.norm(centers, axis=1) < 1.0]
     seen, against = np.zeros(len(centers)), np.zeros(len(centers))
     for view in views:
-        inside, row, column, z = _pixels(cameras, view, centers)
+        inside, row, column, z = pixels_of(cameras, view, centers)
         distance = cv2.distanceTransform((~(masks[view] | hidden[view])).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         footprint = 3**0.5 / resolution * cameras.intrinsics[view, 0, 0] / z[inside]
         seen += inside
@@ -94,18 +94,8 @@ def _tolerant_hull(
     return centers[(seen >= 2) & (against <= np.maximum(1.0, np.floor(DISSENT * seen)))]
 
 
-def _pixels(cameras: Cameras, view: int, points: FloatArray) -> tuple[BoolArray, IntArray, IntArray, FloatArray]:
-    """Whether a view's picture holds points [P, 3]; row, column (rounded) and z of each."""
-    xy, z = project(cameras.intrinsics[view], cameras.cam_to_world[view], points)
-    front = z > 1e-6
-    column = np.rint(np.where(front, xy[:, 0], -1.0)).clip(-1, cameras.size[1]).astype(np.int64)
-    row = np.rint(np.where(front, xy[:, 1], -1.0)).clip(-1, cameras.size[0]).astype(np.int64)
-    inside = front & (column >= 0) & (column < cameras.size[1]) & (row >= 0) & (row < cameras.size[0])
-    return inside, row, column, z
-
-
 def _map(cameras: Cameras, view: int, mask: BoolArray, points: FloatArray, cell: float) -> _Map:
-    inside, row, column, z = _pixels(cameras, view, points)
+    inside, row, column, z = pixels_of(cameras, view, points)
     footprint = cell * cameras.intrinsics[view, 0, 0] / np.median(z[inside]) if inside.any() else 1.0
     reduction = max(1, round(float(footprint)))
     height, width = (-(-side // reduction) for side in cameras.size)
@@ -136,7 +126,7 @@ def _support(
     for other, their in maps.items():
         if other == view:
             continue
-        inside, row, column, z = _pixels(cameras, other, points)
+        inside, row, column, z = pixels_of(cameras, other, points)
         row, column = row[inside] // their.reduction, column[inside] // their.reduction
         unhidden = z[inside] < their.front[row, column] + DEPTH_SLACK * cell
         count[inside] += unhidden & their.mask[row, column]

@@ -58,7 +58,13 @@ def render_surface(
     values = torch.cat([rgb, normal, samples.t[:, None]], dim=1)
     _, sums, left = composite(alpha, values, samples.offsets)
     out = RenderOutput(
-        rgb=sums[:, :3], normal=sums[:, 3:6], depth=sums[:, 6], opacity=1.0 - left, gradients=gradient, samples=count
+        rgb=sums[:, :3],
+        normal=sums[:, 3:6],
+        depth=sums[:, 6],
+        opacity=1.0 - left,
+        positions=samples.positions,
+        sdf=sdf,
+        gradients=gradient,
     )
     return out, left
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from nto3d.render.grid import OccupancyGrid
 from nto3d.render.volume import Sharpness, render_background, render_surface
 from nto3d.types import RayBatch, RenderOutput
 
+BLENDED, FAVOUR = 6, 10.0  # cameras that a vertex colour mixes, and how much more those count that face it better
 Geometry = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -46,13 +49,19 @@ class SurfaceModel(nn.Module):
         super().__init__()
         self.sdf, self.color, self.grid, self.background = sdf, color, grid, background
         self.register_buffer("viewpoints", viewpoints.float())
-        self.variance = nn.Parameter(torch.tensor(init_inv_std).log() / 10.0)
+        self.variance = nn.Parameter(torch.zeros(()))
+        self.sharpen(init_inv_std)
         self.precision = precision
 
     @property
     def inv_std(self) -> Tensor:
         """NeuS's s, a scalar tensor that carries gradients."""
         return torch.exp(10.0 * self.variance).clamp(1.0, 1e5)
+
+    def sharpen(self, inv_std: float) -> None:
+        """Set NeuS's s."""
+        with torch.no_grad():
+            self.variance.fill_(math.log(inv_std) / 10.0)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Reduced precision on CUDA; the CPU always computes in float32."""
@@ -75,8 +84,7 @@ class SurfaceModel(nn.Module):
             if self.background is None:
                 return out
             behind = render_background(rays.origins, rays.directions, self.background, jitter)
-        rgb = out.rgb + left[:, None] * behind
-        return RenderOutput(rgb, out.normal, out.depth, out.opacity, out.gradients, out.samples)
+        return replace(out, rgb=out.rgb + left[:, None] * behind)
 
     def refresh_grid(self, near: float | None = None, stride: int = 1) -> None:
         """Let the occupancy grid follow the SDF (see `OccupancyGrid.refresh`)."""
@@ -84,12 +92,17 @@ class SurfaceModel(nn.Module):
             self.grid.refresh(self.sdf.sdf, float(self.inv_std), near, stride)
 
     def surface_color(self, positions: Tensor) -> Tensor:
-        """Colours [N, 3] of surface points [N, 3], as the training camera that faces each most directly sees them."""
+        """Colours [N, 3] of surface points [N, 3]: a mean of what the training cameras that face them best see."""
         with self.autocast(positions.device):
             _, gradient, feature = self.sdf(positions)
             normal = functional.normalize(gradient.float(), dim=1, eps=1e-6)
             towards = functional.normalize(self.viewpoints[None] - positions[:, None], dim=2)  # [N, V, 3]
-            facing = (towards * normal[:, None]).sum(dim=2).argmax(dim=1)
-            direction = -towards[torch.arange(len(positions), device=positions.device), facing]
-            rgb: Tensor = self.color(positions, normal, direction, feature)
-        return rgb.float()
+            facing = (towards * normal[:, None]).sum(dim=2)  # [N, V]
+            best, views = facing.topk(min(BLENDED, facing.shape[1]), dim=1)
+            weights = functional.softmax(best * FAVOUR, dim=1)
+            rows = torch.arange(len(positions), device=positions.device)
+            rgb = torch.zeros_like(positions)
+            for rank in range(best.shape[1]):
+                direction = -towards[rows, views[:, rank]]
+                rgb += weights[:, rank, None] * self.color(positions, normal, direction, feature).float()
+        return rgb

@@ -8,10 +8,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from nto3d.config import ColorLoss, TrainerConfig
 from nto3d.data.rays import RaySampler
 from nto3d.stages.model import SurfaceModel
+from nto3d.stages.start import distance_at
 from nto3d.training import losses
 from nto3d.training.parallel import Losses, Shard
 from nto3d.types import RayBatch, RenderOutput
@@ -19,6 +22,8 @@ from nto3d.types import RayBatch, RenderOutput
 FULL_REFRESH = 8  # every so many refreshes of the grid look at the whole hull
 NEAR = 0.12  # the others look at corners within this distance of the surface, normalized units
 FEWEST_RAYS = 64
+HIT = 0.9  # opacity of a ray that has met the surface
+BEND_EVERY, BEND_LENGTH = 2, 0.01  # the curvature loss looks at every second such ray, over this length
 CRISP = 100.0  # sharpness from which on the surface counts as crisp: it moves slowly, its weight sits in few samples
 SOFT_OFTEN, SOFT_STRIDE = 4, 2  # until then the grid is refreshed so many times as often, at every other corner
 
@@ -30,6 +35,7 @@ class Reconstruction:
         model: what is trained. sampler: gives the rays; with masks where there are any.
         config: the trainer's values. seed: of the random numbers.
         pictures: renders pictures for TensorBoard, or None.
+        start: [G, G, G] signed distance that the surface keeps to at first (see `stages.start`), or None.
     """
 
     def __init__(
@@ -39,23 +45,26 @@ class Reconstruction:
         config: TrainerConfig,
         seed: int,
         pictures: Callable[[], Mapping[str, Any]] | None = None,
+        start: Tensor | None = None,
     ) -> None:
         self.model, self.sampler, self.config, self.seed = model, sampler, config, seed
         self._pictures = pictures
+        self._start, self._fade = start, 0.0
         self._samples_per_ray = 2.0 / config.max_step_size
         self._rays = self._samples = 0
         self._crisp = False  # whether a fine refresh has seen the whole hull
         self._pending: tuple[int, list[int]] = (0, [])  # rays of the last step and the samples of its shards
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Any]:
         """What the next step depends on besides the model."""
         self._settle()
-        return {"samples_per_ray": self._samples_per_ray, "crisp": float(self._crisp)}
+        return {"samples_per_ray": self._samples_per_ray, "crisp": self._crisp, "start": self._start}
 
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Counterpart of `state_dict`."""
         self._samples_per_ray = float(state["samples_per_ray"])
         self._crisp = bool(state["crisp"])
+        self._start = state["start"]
 
     def prepare(self, step: int) -> None:
         """Coarse-to-fine levels, and the occupancy grid."""
@@ -63,6 +72,8 @@ class Reconstruction:
         progress = min(1.0, step / config.coarse_to_fine_steps) if config.coarse_to_fine_steps else 1.0
         first = min(config.start_levels, spec.levels)
         self.model.sdf.encoding.set_active_levels(first + (spec.levels - first) * progress)
+        if step >= config.start_steps:
+            self._start = None  # nothing pulls any more; checkpoints need not keep it
         if step >= config.grid_start:
             self._follow_surface(step)
 
@@ -80,6 +91,7 @@ class Reconstruction:
     def shards(self, step: int, count: int) -> list[Shard]:
         """The losses of one batch of rays, in `count` parts."""
         config = self.config
+        self._fade = max(0.0, 1.0 - step / config.start_steps) if config.start_steps else 0.0
         rays = self.sampler.sample(self._ray_count(), step)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         jitter = torch.rand(len(rays), generator=generator).to(rays.origins.device)
@@ -131,9 +143,42 @@ class Reconstruction:
         color, error = color.sum() / inside, squared.sum() / inside
         slope = losses.eikonal(out.gradients).sum() / (max(out.samples, 1) * shards)
         total = weights.color_weight * color + weights.mask_weight * mask + weights.eikonal_weight * slope
+        bend = self._bend(rays, out, whole)
+        pull = self._pull(out, shards)
+        total = total + weights.curvature_weight * bend + pull
         sharpness = self.model.inv_std.detach() / shards
-        shares = {"color": color, "mask": mask, "eikonal": slope, "squared_error": error, "inv_std": sharpness}
+        shares = {
+            "color": color,
+            "mask": mask,
+            "eikonal": slope,
+            "curvature": bend,
+            "start": pull,
+            "squared_error": error,
+            "inv_std": sharpness,
+        }
         return total, {name: value.detach() for name, value in shares.items()}
+
+    def _bend(self, rays: RayBatch, out: RenderOutput, whole: int) -> Tensor:
+        """The share of the curvature loss of some rays of a batch of `whole` rays."""
+        if self.config.loss.curvature_weight == 0.0:
+            return out.rgb.new_zeros(())
+        hit = torch.nonzero(out.opacity.detach() > HIT)[::BEND_EVERY, 0]
+        points = rays.origins[hit] + rays.directions[hit] * (out.depth / out.opacity).detach()[hit, None]
+        normals = functional.normalize(out.normal.detach()[hit], dim=1, eps=1e-6)
+        axes = torch.eye(3, device=points.device)[torch.arange(len(hit), device=points.device) % 3]
+        aside = functional.normalize(torch.linalg.cross(normals, axes), dim=1, eps=1e-6)
+        with self.model.autocast(points.device):
+            _, gradients, _ = self.model.sdf(torch.cat([points, points + BEND_LENGTH * aside]))
+        here, there = gradients.float().chunk(2)
+        return losses.curvature(here, there).sum() * BEND_EVERY / whole
+
+    def _pull(self, out: RenderOutput, shards: int) -> Tensor:
+        """Towards what training starts from: until the colours are good, they would push the surface around."""
+        weight = self.config.loss.start_weight * self._fade
+        if weight == 0.0 or self._start is None:
+            return out.sdf.new_zeros(())
+        off = (out.sdf - distance_at(self._start, out.positions)).abs().sum() / (max(out.samples, 1) * shards)
+        return weight * off
 
     def summary(self, scalars: Mapping[str, float]) -> dict[str, float]:
         """What to log of a step's scalars."""

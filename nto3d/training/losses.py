@@ -31,3 +31,13 @@ def mask_bce(opacity: Tensor, mask: Tensor) -> Tensor:
 def eikonal(gradients: Tensor) -> Tensor:
     """Squared deviation of the SDF's slope from 1, [N], from gradients [N, 3] (Gropp et al. 2020)."""
     return (torch.sqrt((gradients**2).sum(dim=1) + 1e-12) - 1.0) ** 2
+
+
+def curvature(gradients: Tensor, beside: Tensor) -> Tensor:
+    """Squared difference [N] of the unit normals at two sets of near points, from SDF gradients [N, 3].
+
+    For points on the surface, a short way apart along it, that is how much it bends on the way (as in PermutoSDF,
+    Rosu & Behnke 2023).
+    """
+    here, there = (functional.normalize(value, dim=1, eps=1e-6) for value in (gradients, beside))
+    return ((here - there) ** 2).sum(dim=1)

@@ -54,8 +54,8 @@ def test_trainers_set_the_size_of_the_table_never_the_backend(trainer: str, back
 
 
 def test_values_given_by_hand_win() -> None:
-    config = composed("trainer=quality", "encoding.levels=7", "trainer.steps=9", "scene.path='/a b/c=(1)'")
-    assert (config.encoding.levels, config.trainer.steps, config.scene.path) == (7, 9, "/a b/c=(1)")
+    config = composed("trainer=quality", "encoding.levels=9", "trainer.steps=9", "scene.path='/a b/c=(1)'")
+    assert (config.encoding.levels, config.trainer.steps, config.scene.path) == (9, 9, "/a b/c=(1)")
     assert composed("trainer=quality").export.resolution > composed().export.resolution
 
 

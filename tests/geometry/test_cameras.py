@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from nto3d.geometry.cameras import RayCaster, pixel_rays, project, scale_intrinsics, unproject
+from nto3d.geometry.cameras import RayCaster, pixel_rays, pixels_of, project, scale_intrinsics, unproject
 from nto3d.types import Cameras
 
 # A camera at (0, 0, -3) that looks along +z, picture 101 x 81, centre pixel (50, 40).
@@ -73,6 +73,39 @@ def test_project_at_the_camera_plane_is_not_finite_and_silent() -> None:
     xy, z = project(INTRINSICS, POSE, np.array([[1.0, 0.0, -3.0]]))
     assert z.tolist() == [0]
     assert not np.isfinite(xy).all()
+
+
+ONE = Cameras(INTRINSICS[None], POSE[None], (81, 101))
+
+
+def test_pixels_of_points_by_hand() -> None:
+    points = np.array([[0.0, 0.0, 0.0], [0.3, -0.6, 0.0], [0.3, -0.6, 3.0], [0.0, 0.0, -4.0], [0.0, 3.0, 0.0]])
+    inside, row, column, z = pixels_of(ONE, 0, points)
+    assert inside.tolist() == [True, True, True, False, False]  # the fourth is behind, the fifth below the picture
+    assert row[inside].tolist() == [40, 20, 30]
+    assert column[inside].tolist() == [50, 60, 55]
+    np.testing.assert_allclose(z, [3, 3, 6, -1, 3])
+
+
+def test_pixels_reach_half_a_pixel_around_their_centres() -> None:
+    xy = [[-0.49, 0.0], [-0.51, 0.0], [100.49, 80.49], [100.51, 0.0], [0.0, 80.51], [0.0, -0.51], [7.4, 7.6]]
+    inside, row, column, _ = pixels_of(ONE, 0, unproject(INTRINSICS, POSE, np.array(xy), np.full(len(xy), 2.0)))
+    assert inside.tolist() == [True, False, True, False, False, False, True]
+    assert row[inside].tolist() == [0, 80, 8]
+    assert column[inside].tolist() == [0, 100, 7]
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_pixel_holds_a_point_at_or_behind_the_camera_plane() -> None:
+    points = np.array([[0.0, 0.0, -3.0], [1.0, 0.0, -3.0], [0.0, 0.0, -3.1], [1e6, 0.0, -2.999999], [-1e9, 1e9, 0.0]])
+    assert not pixels_of(ONE, 0, points)[0].any()
+
+
+def test_pixels_of_takes_the_camera_of_the_view() -> None:
+    poses = np.stack([POSE, np.column_stack([np.diag([-1.0, 1.0, -1.0]), [0.0, 0.0, 3.0]])])
+    cameras = Cameras(np.stack([INTRINSICS, INTRINSICS]), poses, (81, 101))
+    point = np.array([[0.3, 0.0, 0.0]])
+    assert [int(pixels_of(cameras, view, point)[2][0]) for view in (0, 1)] == [60, 40]
 
 
 finite = st.floats(-1, 1, allow_nan=False, width=32)
