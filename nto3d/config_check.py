@@ -112,11 +112,6 @@ def _check_together(config: Config) -> None:
             f"trainer.max_step_size: expected at least trainer.step_size = {config.trainer.step_size}, "
             f"got {config.trainer.max_step_size}"
         )
-    if config.trainer.start_levels > encoding.levels:
-        raise InputError(
-            f"trainer.start_levels: expected at most encoding.levels = {encoding.levels}, "
-            f"got {config.trainer.start_levels}"
-        )
     if views is not None and (min(views, default=0) < 0 or len(set(views)) != len(views)):
         raise InputError(f"scene.test_views: expected different view numbers from 0 on, got {views}")
     loss = config.trainer.loss

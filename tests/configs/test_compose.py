@@ -94,7 +94,6 @@ def test_a_bad_key_or_type_fails_in_one_line_that_names_it(override: str, words:
         ("trainer.loss.mask_weight=-1", ["trainer.loss.mask_weight", "got -1"]),
         ("encoding.log2_entries=60", ["encoding.log2_entries", "got 60"]),
         ("encoding.max_resolution=8", ["encoding.max_resolution", "16", "got 8"]),
-        ("encoding.levels=2", ["trainer.start_levels", "at most", "2"]),
         ("trainer.max_step_size=0.001", ["trainer.max_step_size", "at least", "got 0.001"]),
         ("export.resolution=1", ["export.resolution", "got 1"]),
         ("device=gpu", ["device", "cuda:N", "gpu"]),
