@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from nto3d.config_io import to_dict
 from nto3d.errors import InputError
 from nto3d.fields.background import BackgroundField
 from nto3d.fields.color import ColorField
+from nto3d.fields.occupancy import OccupancyField
 from nto3d.fields.sdf import SdfField
 from nto3d.geometry.carving import photo_hull, signed_distance
 from nto3d.geometry.hull import visual_hull
@@ -26,7 +28,8 @@ from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
 from nto3d.render.grid import OccupancyGrid
 from nto3d.run_folder import CHECKPOINT_NAME
 from nto3d.segment.base import Segmenter
-from nto3d.segment.precomputed import PrecomputedSegmenter
+from nto3d.segment.grabcut import GrabCutSegmenter
+from nto3d.segment.sam_loading import open_sam
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.start import fit_to_distance
 from nto3d.training.checkpoint import MODEL_KEYS, check_config, load_checkpoint
@@ -36,6 +39,8 @@ from nto3d.types import BoolArray, FloatArray, Scene
 log = logging.getLogger("nto3d")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 SOFT, SHARP = 20.0, 80.0  # initial sharpness of a sphere, and of a start that lies near the surface
+SAM_CACHE = Path(".cache") / "sam"  # in the scene's folder
+TARGET_LEVELS, TARGET_FINEST = 8, 128  # of the target field's hash grid: an object's outline, not its texture
 LEAST_SOLID = 1e-4  # share of the cells that the photo hull must have
 SHARE_OF_INSCRIBED = 0.675  # of the largest sphere that fits into the hull
 PRECISIONS = {
@@ -52,19 +57,29 @@ def build_device(config: Config) -> torch.device:
         InputError: the device does not exist, or the backend cannot run on it.
     """
     _keep_freed_memory()
-    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(config.threads or _cores())
     torch.manual_seed(config.seed)
     np.random.seed(config.seed % 2**32)  # noqa: NPY002, for libraries that draw from the global state
-    name = config.device
+    device = _device("device", config.device)
+    if config.encoding.backend is Backend.tcnn and device.type != "cuda":
+        raise InputError("encoding.backend: tcnn needs a CUDA device; use encoding=warp on the CPU")
+    return device
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _device(key: str, name: str) -> torch.device:
+    """The device that a key names."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device: expected a device of this machine, got {name}, but torch finds no CUDA")
+        raise InputError(f"{key}: expected a device of this machine, got {name}, but torch finds no CUDA")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device: expected one of {torch.cuda.device_count()} CUDA devices, got {name}")
-    if config.encoding.backend is Backend.tcnn and device.type != "cuda":
-        raise InputError("encoding.backend: tcnn needs a CUDA device; use encoding=warp on the CPU")
+        raise InputError(f"{key}: expected one of {torch.cuda.device_count()} CUDA devices, got {name}")
     return device
 
 
@@ -81,16 +96,27 @@ def _keep_freed_memory() -> None:
             mallopt(M_MMAP_THRESHOLD, 2**25)  # larger blocks, such as pictures, still go back
 
 
-def build_segmenter(config: Config) -> Segmenter:
-    """The segmenter."""
+def build_segmenter(config: Config) -> Segmenter[Any]:
+    """The segmenter that answers prompts.
+
+    Raises:
+        InputError: its weights are missing or wrong.
+    """
     match config.segmenter.name:
+        case SegmenterName.grabcut:
+            return GrabCutSegmenter()
+        case SegmenterName.sam:
+            cache = Path(config.scene.path) / SAM_CACHE if config.segmenter.cache else None
+            device = _device("segmenter.device", config.segmenter.device)
+            return open_sam(config.segmenter.checkpoint, device, PRECISIONS[config.segmenter.precision], cache)
         case SegmenterName.precomputed:
-            return PrecomputedSegmenter()
+            raise ValueError("expected a segmenter that answers prompts, got precomputed")
 
 
-def build_masks(config: Config, scene: Scene) -> BoolArray | None:
-    """Masks [V, H, W] to train with, or None where none are to be used."""
-    return build_segmenter(config).segment(scene) if config.scene.masks is MaskUse.given else None
+def build_target(config: Config) -> OccupancyField:
+    """A fresh target field."""
+    spec = HashGridSpec(TARGET_LEVELS, 2, config.lift.log2_entries, 8, TARGET_FINEST)
+    return OccupancyField(HashGrid(spec, config.encoding.backend.value))
 
 
 def _encoding(config: Config, log2_entries: int) -> HashGrid:
@@ -135,7 +161,9 @@ def build_start(config: Config, scene: Scene, model: SurfaceModel, with_masks: b
     """
     if config.field.start is not Start.stereo:
         return None
-    maps = depth_maps(scene.images, scene.cameras, scene.train, beyond=not with_masks)
+    log.info("comparing neighbouring pictures for a start")
+    threads = torch.get_num_threads()
+    maps = depth_maps(scene.images, scene.cameras, scene.train, beyond=not with_masks, threads=threads)
     solid = photo_hull(model.grid.hull.cpu().numpy() > 0, maps, backed=not with_masks)
     if solid.sum() < LEAST_SOLID * solid.size:
         log.warning("neighbouring pictures agree on no surface: training starts from a sphere")

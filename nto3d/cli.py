@@ -55,6 +55,9 @@ def guarded(function: Callable[..., int | None], *args: Any) -> int:
 
     For every script: `sys.exit(guarded(main, sys.argv[1:]))`.
     """
+    if function.__module__ == "__main__" and any(a in ("-h", "--help") for argv in args for a in argv):
+        print(function.__globals__["__doc__"].strip())  # a script; train.py's help is Hydra's
+        return 0
     try:
         return _report(function, *args)
     except Interrupted as stop:

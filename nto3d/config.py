@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -35,6 +36,8 @@ class MaskUse(Enum):
 class SegmenterName(Enum):
     """Where masks come from."""
 
+    grabcut = "grabcut"  # OpenCV's GrabCut, from a click
+    sam = "sam"  # Segment Anything, from a click
     precomputed = "precomputed"  # the scene's mask folder
 
 
@@ -95,6 +98,21 @@ class SegmenterConfig:
     """Where the masks come from."""
 
     name: SegmenterName = SegmenterName.precomputed
+    checkpoint: str | None = None  # name=sam: weights, sam_vit_{h,l,b}_*.pth
+    device: str = "auto"  # name=sam: auto, cpu, cuda, cuda:N
+    precision: Precision = Precision.float32  # name=sam: arithmetic of the image encoder
+    cache: bool = True  # name=sam: keep embeddings on disk, in the scene's folder
+
+
+@dataclass
+class PromptsConfig:
+    """What points at the target. Coordinates are pixels of the picture files as they lie on disk."""
+
+    file: str | None = None  # JSON; null: prompts.json in the scene's folder
+    view: int | None = None  # instead of a file: the view ...
+    points: list[Any] | None = None  # ... points [[x, y], ...] ...
+    labels: list[int] | None = None  # ... 1 on the target, 0 beside it, for each point; null: all 1 ...
+    box: list[Any] | None = None  # ... and a box x0, y0, x1, y1
 
 
 @dataclass
@@ -167,6 +185,22 @@ class TrainerConfig:
 
 
 @dataclass
+class LiftConfig:
+    """From the click to masks of all views."""
+
+    scene_steps: int = 500  # of the geometry and colour of everything in the sphere
+    round_steps: int = 120  # of all fields in a round; twice as many in the first
+    max_rounds: int = 3  # 0: carry the click's mask over the surface, once
+    tol: float = 0.01  # stop when the masks of two rounds agree to 1 - tol (mean IoU)
+    accept: float = 0.6  # least IoU of a new mask with the projection that it was asked with
+    mask_weight: float = 0.5  # of the masks, beside the colour
+    reach: float = 0.1  # share of the masks' gradient that reaches the geometry
+    rate: float = 0.3  # learning rates of the rounds, as a share of the trainer's
+    max_rays: int = 1536  # rays a step at the most
+    log2_entries: int = 14  # hash table of the target field
+
+
+@dataclass
 class ExportConfig:
     """The mesh."""
 
@@ -208,9 +242,11 @@ class Config:
     threads: int | None = None  # CPU threads; null: all cores
     scene: SceneConfig = dataclasses.field(default_factory=SceneConfig)
     segmenter: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
+    prompts: PromptsConfig = dataclasses.field(default_factory=PromptsConfig)
     encoding: EncodingConfig = dataclasses.field(default_factory=EncodingConfig)
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
     trainer: TrainerConfig = dataclasses.field(default_factory=TrainerConfig)
+    lift: LiftConfig = dataclasses.field(default_factory=LiftConfig)
     export: ExportConfig = dataclasses.field(default_factory=ExportConfig)
     evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
     logger: LoggerConfig = dataclasses.field(default_factory=LoggerConfig)

@@ -16,6 +16,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "threads": (1, 1024),
     "scene.downscale": (1, 64),
     "scene.seed": (0, 2**32 - 1),
+    "prompts.view": (0, 1_000_000),
     "encoding.levels": (1, 32),
     "encoding.features": (1, 8),
     "encoding.log2_entries": (4, 24),
@@ -56,6 +57,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "trainer.loss.eikonal_weight": (0.0, _BIG),
     "trainer.loss.curvature_weight": (0.0, _BIG),
     "trainer.loss.start_weight": (0.0, _BIG),
+    "lift.scene_steps": (1, 10_000_000),
+    "lift.round_steps": (1, 10_000_000),
+    "lift.max_rounds": (0, 1000),
+    "lift.tol": (0.0, 1.0),
+    "lift.accept": (0.0, 1.0),
+    "lift.mask_weight": (0.0, _BIG),
+    "lift.reach": (0.0, 1.0),
+    "lift.rate": (1e-9, 1.0),
+    "lift.max_rays": (1, 2**24),
+    "lift.log2_entries": (4, 24),
     "export.resolution": (8, 8192),
     "evaluate.max_views": (1, 1_000_000),
     "evaluate.chamfer_samples": (100, 100_000_000),
@@ -90,11 +101,14 @@ def get_value(config: object, key: str) -> Any:
 
 
 def _check_names(config: Config) -> None:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config.device):
-        raise InputError(f"device: expected auto, cpu, cuda or cuda:N, got {config.device!r}")
+    for key in ("device", "segmenter.device"):
+        device = get_value(config, key)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise InputError(f"{key}: expected auto, cpu, cuda or cuda:N, got {device!r}")
     if not re.fullmatch(r"[\w.+-]+", config.scene.name) or set(config.scene.name) == {"."}:
         raise InputError(f"scene.name: expected letters, digits and . _ + -, got {config.scene.name!r}")
-    for key in ("output", "scene.path", "resume", "export.output", "evaluate.points"):
+    paths = ("output", "scene.path", "resume", "export.output", "evaluate.points")
+    for key in (*paths, "prompts.file", "segmenter.checkpoint"):
         value = get_value(config, key)
         if value is not None and (not value.strip() or "\0" in value):
             raise InputError(f"{key}: expected a path, got {value!r}")

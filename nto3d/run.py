@@ -12,8 +12,8 @@ from typing import Any
 import torch
 import yaml
 
-from nto3d.build import build_device, build_masks, build_model, build_optimizer, build_schedule, build_start
-from nto3d.config import Config, MeshFormat
+from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start
+from nto3d.config import Config, MaskUse, MeshFormat, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene
 from nto3d.data.rays import RaySampler
@@ -22,6 +22,8 @@ from nto3d.export.mesh_io import write_mesh
 from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.report.pictures import ViewPictures, normal_picture
 from nto3d.run_folder import CHECKPOINT_NAME, read_run_info
+from nto3d.run_lift import find_masks, lift_metrics, read_found_masks, true_masks
+from nto3d.segment.precomputed import given_masks
 from nto3d.stages.assess import assess_mesh, assess_views, write_metrics, write_run_report
 from nto3d.stages.mesh import extract_mesh
 from nto3d.stages.model import SurfaceModel
@@ -36,7 +38,7 @@ from nto3d.training.checkpoint import (
 )
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
-from nto3d.types import Mesh, Scene
+from nto3d.types import BoolArray, Mesh, Scene
 
 log = logging.getLogger("nto3d")
 STAGE = "reconstruct"
@@ -59,8 +61,8 @@ def run_multiview(config: Config) -> dict[str, float]:
     if config.evaluate.points is not None:
         load_points(Path(config.evaluate.points))  # a wrong path is said now, not after training
     scene = load_scene(config.scene)
-    masks = build_masks(config, scene)
     log.info("scene %s: %d training and %d held-out views", scene.name, len(scene.train), len(scene.test))
+    masks = _target_masks(config, scene, device, run_dir)
     unknown = None if masks is None else occluded_pixels(scene.cameras, scene.train, masks)
     if unknown is not None:
         views = ", ".join(str(view) for view in scene.train if unknown[view].any())
@@ -75,8 +77,12 @@ def run_multiview(config: Config) -> dict[str, float]:
     metrics: dict[str, float] = {}
     pictures: list[ViewPictures] = []
     if config.evaluate.enabled:
-        metrics, pictures = assess_views(model, scene, masks, config.evaluate, config.trainer.step_size)
+        truth = true_masks(config, scene, run_dir)
+        metrics, pictures = assess_views(model, scene, truth, config.evaluate, config.trainer.step_size)
         metrics |= assess_mesh(mesh, scene, config.evaluate, masks is None, config.seed)
+    if _clicked(config):
+        assert masks is not None
+        metrics |= lift_metrics(run_dir, scene, masks)
     metrics |= {"train_seconds": train_seconds, "peak_memory_gb": peak_memory_gb()}
     if config.evaluate.report:
         _report(config, run_dir, scene, mesh, metrics, pictures, logger)
@@ -86,6 +92,20 @@ def run_multiview(config: Config) -> dict[str, float]:
         log.info("%-18s %.4f", name, value)
     log.info("mesh: %s", run_dir / "mesh.ply")
     return metrics
+
+
+def _clicked(config: Config) -> bool:
+    """Whether the target is what the prompts point at."""
+    return config.scene.masks is MaskUse.given and config.segmenter.name is not SegmenterName.precomputed
+
+
+def _target_masks(config: Config, scene: Scene, device: torch.device, run_dir: Path) -> BoolArray | None:
+    """Masks [V, H, W] of the target, or None where everything is reconstructed."""
+    if config.scene.masks is MaskUse.none:
+        return None
+    if not _clicked(config):
+        return given_masks(scene)
+    return find_masks(config, scene, device, run_dir) if config.resume is None else read_found_masks(run_dir, scene)
 
 
 def reconstruct(

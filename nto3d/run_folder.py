@@ -31,7 +31,11 @@ INFO_NAME = "run.json"
 LOG_NAME = "log.txt"
 SCALARS_NAME = "scalars.csv"
 TENSORBOARD_NAME = "tensorboard"
+LIFT_NAME, MASKS_NAME, ROUNDS_NAME = "lift", "masks", "rounds.csv"
 _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
+
+
+_WRITTEN = (INFO_NAME, LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME, ROUNDS_NAME)
 
 
 def claim(run_dir: Path, config: Config) -> None:
@@ -43,6 +47,9 @@ def claim(run_dir: Path, config: Config) -> None:
     if (run_dir / CONFIG_NAME).exists() or (run_dir / CHECKPOINT_NAME).exists():
         go_on = f"go on with resume={run_dir} or " if (run_dir / CHECKPOINT_NAME).exists() else ""
         raise InputError(f"output: {run_dir} already holds a run; {go_on}choose another output")
+    for name in _WRITTEN:
+        if (run_dir / name).exists():  # it would be overwritten, or removed when the start fails
+            raise InputError(f"output: expected a folder without a run's files, but {run_dir} holds {name}")
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -59,9 +66,11 @@ def unclaim(run_dir: Path) -> None:
     events = run_dir / TENSORBOARD_NAME
     for path in events.glob("events.out.tfevents.*"):
         path.unlink()
-    for name in (CONFIG_NAME, INFO_NAME, LOG_NAME, SCALARS_NAME):
+    for name in (CONFIG_NAME, INFO_NAME, LOG_NAME, SCALARS_NAME, ROUNDS_NAME, f"{LIFT_NAME}/{SCALARS_NAME}"):
         (run_dir / name).unlink(missing_ok=True)
-    for folder in (events, run_dir):
+    for path in (run_dir / MASKS_NAME).glob("*.png"):
+        path.unlink()
+    for folder in (events, run_dir / LIFT_NAME, run_dir / MASKS_NAME, run_dir):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 

@@ -120,6 +120,50 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Prompts:
+    """What points at the target in one view's picture.
+
+    Attributes:
+        view: index of the view.
+        points: [P, 2] float64 (x, y), pixels of the view's picture in the scene. labels: [P] int64, 1 on the target, 0
+            beside it.
+        box: [4] float64 x0, y0, x1, y1 around the target, or None.
+        prior: [H, W] float32 in 0..1, how likely each pixel shows the target, or None.
+
+    Raises:
+        ValueError: a shape or a label is wrong, or nothing points at the target.
+    """
+
+    view: int
+    points: FloatArray
+    labels: IntArray
+    box: FloatArray | None = None
+    prior: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.points)
+        _expect(self.points.shape == (count, 2), "points [P, 2]", self.points.shape)
+        _expect(self.labels.shape == (count,), f"labels [{count}]", self.labels.shape)
+        _expect(bool(np.isin(self.labels, (0, 1)).all()), "labels 0 or 1", self.labels)
+        _expect(self.box is None or self.box.shape == (4,), "a box [4]", None if self.box is None else self.box.shape)
+        pointed = bool((self.labels == 1).any()) or self.box is not None or self.prior is not None
+        _expect(pointed, "a positive point, a box or a prior", "none")
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Where a segmenter sees the target in one view.
+
+    Attributes:
+        view: index of the view. pixels: bool [H, W]. score: 0..1, how sure the segmenter is.
+    """
+
+    view: int
+    pixels: BoolArray
+    score: float
+
+
+@dataclass(frozen=True)
 class RayBatch:
     """R rays through pixels, with what the pictures say there.
 

@@ -37,7 +37,7 @@ from bench_table import DOUBLE, JACOBIAN, PARTS, Row, machine, ratios, table  # 
 from hydra import compose, initialize_config_dir  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
-from nto3d.build import build_device, build_masks, build_model, build_optimizer, build_schedule  # noqa: E402
+from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start  # noqa: E402
 from nto3d.cli import CONFIG_FOLDER, guarded  # noqa: E402
 from nto3d.config import Config, EncodingConfig, FieldConfig  # noqa: E402
 from nto3d.config_io import parse_overrides, register, to_config  # noqa: E402
@@ -49,6 +49,7 @@ from nto3d.fields.sdf import SHARPNESS, SdfField  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.geometry.occlusion import occluded_pixels  # noqa: E402
 from nto3d.kernels.hashgrid import HashGrid, HashGridSpec  # noqa: E402
+from nto3d.segment.precomputed import given_masks  # noqa: E402
 from nto3d.stages.reconstruct import Reconstruction  # noqa: E402
 from nto3d.training.parallel import ShardedGradients  # noqa: E402
 
@@ -152,16 +153,17 @@ class Trainer:
             config = to_config(compose("config", [*values, f"scene.path={ROOT / 'datasets' / 'sample'}"]))
         self.device = build_device(config)
         scene = load_scene(config.scene)
-        masks = build_masks(config, scene)
-        unknown = None if masks is None else occluded_pixels(scene.cameras, scene.train, masks)
+        masks = given_masks(scene)
+        unknown = occluded_pixels(scene.cameras, scene.train, masks)
         self.model = build_model(config, scene, masks, unknown, self.device)
         if name == DOUBLE:
             sdf = self.model.sdf
             assert isinstance(sdf, SdfField)
             sdf.forward = partial(by_autograd, sdf)  # type: ignore[method-assign]
         sampler = RaySampler(scene, scene.train, self.device, seed=config.seed, masks=masks, unknown=unknown)
-        self.objective = Reconstruction(self.model, sampler, config.trainer, config.seed)
         self.optimizer = build_optimizer(config, self.model)
+        rough = build_start(config, scene, self.model, with_masks=True)
+        self.objective = Reconstruction(self.model, sampler, config.trainer, config.seed, start=rough)
         self.schedule = build_schedule(config)
         self.shards = torch.get_num_threads() if self.device.type == "cpu" else 1
 

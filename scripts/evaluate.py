@@ -22,9 +22,10 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 
 from omegaconf import OmegaConf  # noqa: E402
 
-from nto3d.build import build_device, build_masks, load_model  # noqa: E402
+from nto3d.build import build_device, load_model  # noqa: E402
 from nto3d.cli import guarded, pop_argument  # noqa: E402
 from nto3d.config import Config, EvaluateConfig  # noqa: E402
+from nto3d.config_check import validate  # noqa: E402
 from nto3d.config_io import parse_overrides  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
@@ -32,6 +33,7 @@ from nto3d.evaluate.geometry import load_points, mesh_metrics, point_metrics  # 
 from nto3d.export.mesh_io import read_mesh  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.run_folder import load_run_config  # noqa: E402
+from nto3d.run_lift import true_masks  # noqa: E402
 from nto3d.stages.assess import METRICS_NAME, assess_mesh, assess_views, write_metrics  # noqa: E402
 
 KEYS = ("evaluate.", "scene.path", "device", "threads")
@@ -46,7 +48,7 @@ def evaluate_run(run_dir: Path, mesh_path: Path | None, overrides: Sequence[str]
     mesh = read_mesh(mesh_path or run_dir / "mesh.ply")
     device = build_device(config)
     scene = load_scene(config.scene)
-    masks = build_masks(config, scene)
+    masks = true_masks(config, scene, run_dir)
     metrics: dict[str, float] = {}
     if mesh_path is None:
         model, _ = load_model(run_dir, config, device)
@@ -63,6 +65,7 @@ def evaluate_mesh(mesh_path: Path, truth_path: Path | None, overrides: Sequence[
         OmegaConf.update(config, override.key_or_group, override.value())
     values = OmegaConf.to_object(config.evaluate)
     assert isinstance(values, EvaluateConfig)
+    validate(Config(output="unused", evaluate=values))
     if truth_path is None and values.points is None:
         raise InputError("nothing to compare with: give truth=FILE, evaluate.points=FILE.npz or run=RUN")
     mesh = read_mesh(mesh_path)

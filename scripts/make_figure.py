@@ -17,7 +17,7 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from nto3d.build import build_device, build_masks, load_model  # noqa: E402
+from nto3d.build import build_device, load_model  # noqa: E402
 from nto3d.cli import guarded, pop_argument  # noqa: E402
 from nto3d.config import Config  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
@@ -27,6 +27,7 @@ from nto3d.files import write_atomic  # noqa: E402
 from nto3d.report.pictures import normal_picture  # noqa: E402
 from nto3d.report.shade import shade_mesh  # noqa: E402
 from nto3d.run_folder import load_run_config  # noqa: E402
+from nto3d.run_lift import true_masks  # noqa: E402
 from nto3d.stages.views import render_view  # noqa: E402
 from nto3d.types import ByteArray, FloatArray  # noqa: E402
 
@@ -43,7 +44,7 @@ def panels(run_dir: Path, config: Config, view: int | None) -> list[ByteArray]:
     mesh = read_mesh(run_dir / "mesh.ply")
     device = build_device(config)
     scene = load_scene(config.scene)
-    masks = build_masks(config, scene)
+    masks = true_masks(config, scene, run_dir)
     number = (scene.test or scene.train)[0] if view is None else view
     if not 0 <= number < len(scene.cameras):
         raise InputError(f"view: expected 0..{len(scene.cameras) - 1}, got {number}")

@@ -18,6 +18,7 @@ TIERS = (
     {"training"},
     {"stages"},
     {"build"},
+    {"run_lift"},
     {"run"},
     {"cli"},
 )

@@ -6,7 +6,6 @@ have holes where nothing distinguishes one depth from another; what they say els
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,12 +56,14 @@ class _Picture:
         return _Picture(grey, mean, cv2.blur(grey * grey, WINDOW) - mean * mean)
 
 
-def depth_maps(images: ByteArray, cameras: Cameras, views: Sequence[int], beyond: bool = False) -> DepthMaps:
+def depth_maps(
+    images: ByteArray, cameras: Cameras, views: Sequence[int], beyond: bool = False, threads: int = 1
+) -> DepthMaps:
     """Depth maps of some views.
 
     Args:
         images: uint8 [V, H, W, 3]. cameras: their cameras. views: indices to use.
-        beyond: look behind the unit sphere, too.
+        beyond: look behind the unit sphere, too. threads: views at a time, at most 8; the result is the same.
 
     Returns:
         Maps of the used views, in their order. A depth is known where the pictures of neighbouring views agree on it
@@ -74,7 +75,7 @@ def depth_maps(images: ByteArray, cameras: Cameras, views: Sequence[int], beyond
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the pictures are small: one view a thread is faster than many threads a picture
     try:
-        with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(MOST_THREADS, threads)) as pool:
             found = list(pool.map(partial(_sweep, pictures, small, around, beyond), range(len(small))))
     finally:
         cv2.setNumThreads(before)

@@ -18,6 +18,7 @@ from nto3d.types import RenderOutput, Samples
 
 Geometry = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # [N, 3] -> sdf [N], gradient [N, 3], feature [N, G]
 Color = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # position, normal, direction, feature -> rgb [N, 3]
+Occupancy = Callable[[Tensor], Tensor]  # [N, 3] -> logit [N]
 Background = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # [N, 3], [N, 3] -> density [N], rgb [N, 3]
 
 NEGLIGIBLE = 1e-4  # samples of less weight get no colour
@@ -31,14 +32,34 @@ class Sharpness:
     anneal: float = 1.0
 
 
+@dataclass(frozen=True)
+class Target:
+    """The target field in rendering.
+
+    Attributes:
+        logit: logits [N] at positions [N, 3]. reach: share of the gradient of p(ray) that reaches the geometry, too; 0:
+            the geometry's weights are detached.
+    """
+
+    logit: Occupancy
+    reach: float = 0.0
+
+
 def render_surface(
-    origins: Tensor, directions: Tensor, samples: Samples, geometry: Geometry, color: Color, sharpness: Sharpness
+    origins: Tensor,
+    directions: Tensor,
+    samples: Samples,
+    geometry: Geometry,
+    color: Color,
+    sharpness: Sharpness,
+    target: Target | None = None,
 ) -> tuple[RenderOutput, Tensor]:
     """Render R rays from their packed samples.
 
     Args:
         origins, directions: [R, 3], normalized frame, unit directions.
         samples: N samples of these rays.
+        target: the field of what belongs to the target; the output then holds its p(ray) = sum_k w_k sigmoid(o_k).
 
     Returns:
         The output (rgb on black), and the transmittance left for what lies behind, [R].
@@ -55,8 +76,16 @@ def render_surface(
     normal = functional.normalize(gradient, dim=1, eps=1e-6)
     rgb = color(samples.positions[chosen], normal[chosen], along[chosen], feature[chosen]).float()
     rgb = alpha.new_zeros(count, 3).index_copy(0, chosen, rgb)
-    values = torch.cat([rgb, normal, samples.t[:, None]], dim=1)
+    belongs = alpha.new_zeros(count, 0)
+    if target is not None:
+        some = torch.sigmoid(target.logit(samples.positions[chosen]).float())
+        belongs = alpha.new_zeros(count).index_copy(0, chosen, some)[:, None]
+    values = torch.cat([rgb, normal, samples.t[:, None], belongs.detach()], dim=1)
     _, sums, left = composite(alpha, values, samples.offsets)
+    covered = None
+    if target is not None:
+        _, seen, _ = composite(alpha.detach(), belongs, samples.offsets)
+        covered = seen[:, 0] + target.reach * (sums[:, 7] - sums[:, 7].detach())
     out = RenderOutput(
         rgb=sums[:, :3],
         normal=sums[:, 3:6],
@@ -65,6 +94,7 @@ def render_surface(
         positions=samples.positions,
         sdf=sdf,
         gradients=gradient,
+        occupancy=covered,
     )
     return out, left
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from nto3d.types import BoolArray, Scene
+from nto3d.types import ByteArray, Mask, Prompts
+
+Embedded = TypeVar("Embedded")
 
 
-class Segmenter(Protocol):
-    """Finds the target in the views of a scene."""
+class Segmenter(Protocol[Embedded]):
+    """Finds the target in single pictures. A picture is prepared once and may then be asked many times."""
 
-    def segment(self, scene: Scene) -> BoolArray:
-        """Masks [V, H, W] of the target in all views of the scene, true on the target.
+    def embed(self, image: ByteArray) -> Embedded:
+        """Prepare a picture, uint8 [H, W, 3] RGB."""
+        ...
+
+    def segment(self, embedded: Embedded, prompts: Prompts) -> Mask:
+        """The mask of the target in a prepared picture; prompts and mask are in the picture's own pixels.
 
         Raises:
-            InputError: the scene lacks what this segmenter needs.
+            InputError: the segmenter lacks something that the user can provide.
         """
         ...

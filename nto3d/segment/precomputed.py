@@ -1,4 +1,4 @@
-"""The segmenter that uses the masks that came with the scene."""
+"""The masks that came with a scene; no prompts needed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from nto3d.errors import InputError
 from nto3d.types import BoolArray, Scene
 
 
-class PrecomputedSegmenter:
-    """Gives the masks of the scene's mask folder."""
+def given_masks(scene: Scene) -> BoolArray:
+    """The masks of the scene's mask folder, bool [V, H, W].
 
-    def segment(self, scene: Scene) -> BoolArray:
-        """The scene's masks, bool [V, H, W].
-
-        Raises:
-            InputError: the scene has no masks.
-        """
-        if scene.masks is None:
-            raise InputError(
-                f"segmenter=precomputed: expected masks in the folder of scene {scene.name}, there are none; "
-                "pass scene.masks=none to reconstruct without masks"
-            )
-        return scene.masks
+    Raises:
+        InputError: there are none.
+    """
+    if scene.masks is None:
+        raise InputError(
+            f"segmenter=precomputed: expected masks in the folder of scene {scene.name}, there are none; "
+            "pass scene.masks=none to reconstruct without masks"
+        )
+    return scene.masks

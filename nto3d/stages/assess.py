@@ -11,7 +11,7 @@ import numpy as np
 
 from nto3d.config import EvaluateConfig
 from nto3d.evaluate.geometry import load_points, mesh_metrics, point_metrics
-from nto3d.evaluate.images import image_metrics
+from nto3d.evaluate.images import image_metrics, psnr, ssim
 from nto3d.evaluate.masks import iou
 from nto3d.export.clean import clean_mesh
 from nto3d.files import write_atomic
@@ -53,6 +53,9 @@ def assess_views(
         if mask is not None:
             row["mask_iou"] = iou(rendered.mask, mask)
             truth = truth * mask[..., None]
+        elif scene.masks is not None and scene.masks[view].any():
+            inside = scene.masks[view]
+            row |= {"psnr_mask": psnr(render, truth, inside), "ssim_mask": ssim(render, truth, inside)}
         rows.append(row)
         if len(pictures) < REPORT_VIEWS:
             step = max(1, -(-max(truth.shape[:2]) // REPORT_SIDE))

@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from nto3d.fields.background import BackgroundField
 from nto3d.fields.color import ColorField
+from nto3d.fields.occupancy import OccupancyField
 from nto3d.fields.sdf import SdfField
 from nto3d.render.grid import OccupancyGrid
-from nto3d.render.volume import Sharpness, render_background, render_surface
+from nto3d.render.volume import Sharpness, Target, render_background, render_surface
 from nto3d.types import RayBatch, RenderOutput
 
 BLENDED, FAVOUR = 6, 10.0  # cameras that a vertex colour mixes, and how much more those count that face it better
@@ -42,12 +43,14 @@ class SurfaceModel(nn.Module):
         grid: OccupancyGrid,
         viewpoints: Tensor,
         background: BackgroundField | None = None,
+        target: OccupancyField | None = None,
         *,
         init_inv_std: float = 20.0,
         precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self.sdf, self.color, self.grid, self.background = sdf, color, grid, background
+        self.sdf, self.color, self.grid, self.background, self.target = sdf, color, grid, background, target
+        self.reach = 0.0
         self.register_buffer("viewpoints", viewpoints.float())
         self.variance = nn.Parameter(torch.zeros(()))
         self.sharpen(init_inv_std)
@@ -80,11 +83,24 @@ class SurfaceModel(nn.Module):
         samples = self.grid.samples(rays.origins, rays.directions, dt, jitter, least)
         with self.autocast(rays.origins.device):
             sharpness = Sharpness(self.inv_std, anneal)
-            out, left = render_surface(rays.origins, rays.directions, samples, self.sdf, self.color, sharpness)
+            target = None if self.target is None else Target(self.target, self.reach)
+            out, left = render_surface(rays.origins, rays.directions, samples, self.sdf, self.color, sharpness, target)
             if self.background is None:
                 return out
             behind = render_background(rays.origins, rays.directions, self.background, jitter)
         return replace(out, rgb=out.rgb + left[:, None] * behind)
+
+    def render_inside(self, rays: RayBatch, dt: float, jitter: Tensor) -> RenderOutput:
+        """Like `render`, for what needs no colours: no background, rgb is black."""
+        samples = self.grid.samples(rays.origins, rays.directions, dt, jitter, 0.003)
+
+        def black(positions: Tensor, *_: Tensor) -> Tensor:
+            return torch.zeros_like(positions)
+
+        with self.autocast(rays.origins.device):
+            target = None if self.target is None else Target(self.target)
+            sharpness = Sharpness(self.inv_std)
+            return render_surface(rays.origins, rays.directions, samples, self.sdf, black, sharpness, target)[0]
 
     def refresh_grid(self, near: float | None = None, stride: int = 1) -> None:
         """Let the occupancy grid follow the SDF (see `OccupancyGrid.refresh`)."""

@@ -92,14 +92,14 @@ class Reconstruction:
         """The losses of one batch of rays, in `count` parts."""
         config = self.config
         self._fade = max(0.0, 1.0 - step / config.start_steps) if config.start_steps else 0.0
+        self._settle()  # before the rays are counted: a checkpoint or a log line in between must not make a difference
         rays = self.sampler.sample(self._ray_count(), step)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         jitter = torch.rand(len(rays), generator=generator).to(rays.origins.device)
         anneal = min(1.0, step / config.anneal_steps) if config.anneal_steps else 1.0
         size = self.step_size()
         least = config.least_weight * min(1.0, max(0.2, float(self.model.inv_std.detach()) / CRISP))
-        inside = float(rays.mask.sum()) + 1e-6 if rays.mask is not None else float(len(rays))
-        self._settle()
+        inside = self._inside(rays)
         samples = [0] * count
         self._pending = (len(rays), samples)
 
@@ -136,10 +136,10 @@ class Reconstruction:
         per_ray = losses.color_huber if weights.color is ColorLoss.huber else losses.color_l1
         color = per_ray(out.rgb, rays.rgb)
         squared = ((out.rgb.detach() - rays.rgb) ** 2).mean(dim=1)
-        mask = color.new_zeros(())
-        if rays.mask is not None:
-            color, squared = color * rays.mask, squared * rays.mask
-            mask = losses.mask_bce(out.opacity, rays.mask).sum() / whole
+        counts = self._color_counts(rays)
+        if counts is not None:
+            color, squared = color * counts, squared * counts
+        mask = self._mask_loss(rays, out).sum() / whole
         color, error = color.sum() / inside, squared.sum() / inside
         slope = losses.eikonal(out.gradients).sum() / (max(out.samples, 1) * shards)
         total = weights.color_weight * color + weights.mask_weight * mask + weights.eikonal_weight * slope
@@ -157,6 +157,21 @@ class Reconstruction:
             "inv_std": sharpness,
         }
         return total, {name: value.detach() for name, value in shares.items()}
+
+    def _color_counts(self, rays: RayBatch) -> Tensor | None:
+        """How much the colour of each ray counts, [R]; None: all alike."""
+        return rays.mask
+
+    def _inside(self, rays: RayBatch) -> float:
+        """How many rays of a batch have a colour that counts."""
+        counts = self._color_counts(rays)
+        return float(counts.sum()) + 1e-6 if counts is not None else float(len(rays))
+
+    def _mask_loss(self, rays: RayBatch, out: RenderOutput) -> Tensor:
+        """Disagreement with the masks, [R]."""
+        if rays.mask is None:
+            return out.opacity.new_zeros(len(rays))
+        return losses.mask_bce(out.opacity, rays.mask)
 
     def _bend(self, rays: RayBatch, out: RenderOutput, whole: int) -> Tensor:
         """The share of the curvature loss of some rays of a batch of `whole` rays."""

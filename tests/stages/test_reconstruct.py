@@ -181,3 +181,16 @@ def test_the_state_can_be_written_and_read(step: int) -> None:
     other = objective(None)
     other.load_state_dict(torch.load(file, weights_only=True))
     assert batch(other, 1)[0] == batch(made, 1)[0]
+
+
+def test_what_is_asked_between_steps_changes_nothing() -> None:
+    """A checkpoint, a log line or a Ctrl-C between two steps must not change the next batch."""
+    alone, asked = (objective(None, trainer(samples_per_step=600)) for _ in range(2))
+    for step in range(6):
+        losses = []
+        for made in (alone, asked):
+            losses.append(batch(made, step, 2)[0])
+            if made is asked:
+                made.state_dict()
+                made.counts()
+        assert losses[0] == losses[1]

@@ -1,0 +1,85 @@
+"""A disk cache of picture embeddings: one .npz a picture, which carries the key of what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nto3d.errors import InputError
+from nto3d.files import write_atomic
+from nto3d.types import ByteArray
+
+FORMAT = 1
+log = logging.getLogger("nto3d")
+
+
+def image_hash(image: ByteArray) -> str:
+    """SHA-256 of a picture's shape and bytes, uint8 [H, W, 3]."""
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+class EmbeddingCache:
+    """Embeddings [C, h, w] float32 of pictures under one checkpoint and one set of settings.
+
+    What cannot be read, is damaged or was made from something else counts as absent, and is written anew. Where the
+    folder cannot be written, everything still works: a single warning is logged.
+
+    Args:
+        folder: where the files go, `folder/CHECKPOINT/IMAGE.npz`; made when the first is written, and hidden from git.
+        checkpoint: hash of the weights. settings: whatever else shapes an embedding, as JSON values.
+    """
+
+    def __init__(self, folder: Path, checkpoint: str, settings: Mapping[str, object]) -> None:
+        self.folder = folder
+        self.checkpoint = checkpoint
+        self.settings = dict(settings)
+        self.warned = False
+
+    def load(self, image: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+        """The embedding of the picture with this hash, or None; it has to be of the given shape."""
+        path = self._path(image)
+        if not path.is_file():
+            return None
+        try:
+            archive = np.load(path, allow_pickle=False)
+            with archive:
+                key, features = str(archive["key"]), archive["features"]
+        except Exception as error:  # a damaged file can break the zip reader or numpy's in any way
+            log.info("%s: damaged (%s), made again", path, type(error).__name__)
+            return None
+        if key != self._key(image) or features.shape != shape or features.dtype != np.float32:
+            log.info("%s: made with other settings, made again", path)
+            return None
+        return features
+
+    def store(self, image: str, features: NDArray[np.float32]) -> None:
+        """Keep the embedding of the picture with this hash."""
+        path = self._path(image)
+        buffer = io.BytesIO()
+        np.savez(buffer, key=np.array(self._key(image)), features=features)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists():
+                write_atomic(ignore, "*\n")
+            write_atomic(path, buffer.getbuffer())
+        except (OSError, InputError) as error:
+            if not self.warned:
+                log.warning("embeddings are not kept, the next run makes them again (%s)", error)
+            self.warned = True
+
+    def _path(self, image: str) -> Path:
+        return self.folder / self.checkpoint[:12] / f"{image[:24]}.npz"
+
+    def _key(self, image: str) -> str:
+        parts = {"format": FORMAT, "checkpoint": self.checkpoint, "image": image, "settings": self.settings}
+        return json.dumps(parts, sort_keys=True)

@@ -1,0 +1,68 @@
+"""Carry the first masks from view to view over a surface that is known already.
+
+What a mask says of its pixels it says of the surface behind them. A view beside it sees most of that surface again, so
+its own mask has to be found only where new surface comes into sight.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from nto3d.geometry.cameras import RayCaster
+from nto3d.stages.reproject import Projection
+from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
+
+FEWEST_CELLS, MOST_CELLS = 32, 192  # along an axis of [-1, 1]^3; between them, a cell is as large as a pixel
+REACH = 1.0  # cells: standard deviation of the blur that lets a vote count for its neighbours
+LEAST_VOTES = 0.05
+SOLID = 0.5  # opacity
+
+
+class SurfaceVotes:
+    """Votes of masks on the surface: a voxel grid of how often each place was inside and outside a mask."""
+
+    def __init__(self, cameras: Cameras) -> None:
+        self._caster = RayCaster(cameras, "cpu")
+        density = np.median(cameras.intrinsics[:, 0, 0] / np.linalg.norm(cameras.centers, axis=1).clip(1e-3))
+        self._cells = int(np.clip(2.0 * density, FEWEST_CELLS, MOST_CELLS))  # along an axis
+        self._votes = np.zeros((2, *[self._cells] * 3), dtype=np.float32)  # outside, inside
+        self._blurred: FloatArray | None = None
+
+    def add(self, seen: Projection, mask: BoolArray, weight: float = 1.0) -> None:
+        """Let a mask [h, w], in the projection's pixels, vote for the surface behind it."""
+        cells, valid = self._place(seen)
+        flat = np.ravel_multi_index(tuple(cells[valid].T), (self._cells,) * 3)
+        inside = mask[valid]
+        for label in (0, 1):
+            np.add.at(self._votes[label].reshape(-1), flat[inside == bool(label)], weight)
+        self._blurred = None
+
+    def ask(self, seen: Projection) -> FloatArray:
+        """How likely the target is in each pixel of a view, float32 [h, w]: 0.5 where nobody has voted, 0 beyond."""
+        if self._blurred is None:
+            self._blurred = np.stack([ndimage.gaussian_filter(votes, REACH) for votes in self._votes])
+        cells, valid = self._place(seen)
+        outside, inside = self._blurred[(slice(None), *cells[valid].T)]
+        total = outside + inside
+        answer = np.zeros(seen.target.shape, dtype=np.float32)
+        answer[valid] = np.where(total > LEAST_VOTES, inside / np.maximum(total, 1e-9), 0.5)
+        return answer
+
+    def known(self, seen: Projection) -> float:
+        """Share of a view's surface pixels of which somebody has voted."""
+        answer = self.ask(seen)
+        solid = seen.opacity > SOLID
+        return float((np.abs(answer - 0.5) > 0.01)[solid].mean()) if solid.any() else 0.0
+
+    def _place(self, seen: Projection) -> tuple[IntArray, BoolArray]:
+        """Cell [h, w, 3] of the surface in each pixel, and where there is one."""
+        height, width = seen.target.shape
+        x, y = np.meshgrid(np.arange(width), np.arange(height))
+        xy = torch.from_numpy(np.stack([x, y], axis=-1).reshape(-1, 2)).float()
+        origins, directions = self._caster(torch.full((len(xy),), seen.view), xy)
+        points = (origins + directions * torch.from_numpy(seen.depth.reshape(-1, 1))).numpy()
+        cells = np.floor((points + 1.0) * (self._cells / 2.0)).astype(np.int64).reshape(height, width, 3)
+        valid = (seen.opacity > SOLID) & ((cells >= 0) & (cells < self._cells)).all(axis=-1)
+        return cells, valid

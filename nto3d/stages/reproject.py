@@ -1,0 +1,122 @@
+"""Project the target field back into the views, and turn what is seen there into prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from scipy.cluster.vq import kmeans2
+
+from nto3d.geometry.cameras import RayCaster, scale_intrinsics
+from nto3d.stages.model import SurfaceModel
+from nto3d.types import BoolArray, Cameras, FloatArray, Prompts, RayBatch
+
+LONGEST = 200  # pixels of a projection's longest side
+CHUNK = 8192  # rays at a time
+FEWEST = 12  # pixels of a projection that count as seeing the target
+POSITIVE, NEGATIVE = 4, 6  # points of a prompt
+OUTSIDE = 0.06  # negative points lie this far from the target, as a share of its size
+MARGIN = 0.05  # of the box, as a share of its size
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What the fields show in one view, in reduced pixels.
+
+    Attributes:
+        view: index of the view. target: float32 [h, w] in 0..1, p(ray) of the target field (0 without one).
+        depth: float32 [h, w] distance along the ray to the surface. opacity: float32 [h, w] of what lies in the sphere.
+    """
+
+    view: int
+    target: FloatArray
+    depth: FloatArray
+    opacity: FloatArray
+
+
+def reduced(cameras: Cameras, longest: int = LONGEST) -> Cameras:
+    """The same cameras with small pictures."""
+    height, width = cameras.size
+    factor = min(1.0, longest / max(height, width))
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    intrinsics = scale_intrinsics(cameras.intrinsics, size[1] / width, size[0] / height)
+    return Cameras(intrinsics, cameras.cam_to_world, size)
+
+
+@torch.no_grad()
+def project_views(model: SurfaceModel, cameras: Cameras, views: Iterable[int], dt: float) -> list[Projection]:
+    """Render what the fields show in views of (reduced) cameras; dt: sample length, normalized units."""
+    device = model.variance.device
+    caster = RayCaster(cameras, device)
+    height, width = cameras.size
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    xy = torch.from_numpy(np.stack([x, y], axis=-1).reshape(-1, 2)).float().to(device)
+    found = []
+    for view in views:
+        index = torch.full((len(xy),), view, device=device)
+        origins, directions = caster(index, xy)
+        rays = RayBatch(origins, directions, index, xy, torch.zeros_like(origins))
+        parts = []
+        for start in range(0, len(rays), CHUNK):
+            some = rays[start : start + CHUNK]
+            out = model.render_inside(some, dt, torch.full((len(some),), 0.5, device=device))
+            target = torch.zeros_like(out.depth) if out.occupancy is None else out.occupancy
+            depth = out.depth / out.opacity.clamp(min=1e-4)
+            parts.append(torch.stack([target, depth, out.opacity]).float().cpu())
+        maps = torch.cat(parts, dim=1).reshape(3, height, width).numpy()
+        found.append(Projection(view, maps[0], maps[1], maps[2]))
+    return found
+
+
+def enlarged(small: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """A map [h, w] at the size (H, W) of the whole picture; cv2.resize keeps the corners, as `scale_intrinsics`."""
+    large: FloatArray = cv2.resize(small, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return large
+
+
+def prompts_from(view: int, prior: FloatArray, seed: int = 0) -> Prompts | None:
+    """Prompts of a projection: points, a box and the projection itself.
+
+    Args:
+        prior: float32 [H, W] in 0..1, the projection in the picture's own pixels.
+
+    Returns:
+        None where the target is out of sight.
+    """
+    inside = prior > 0.5
+    if np.count_nonzero(inside) < FEWEST:
+        return None
+    rows, columns = np.nonzero(inside)
+    size = float(np.sqrt(len(rows)))
+    positive = _spread(_deep(prior > 0.8) if (prior > 0.8).any() else _deep(inside), POSITIVE, seed)
+    away = cv2.distanceTransform((~(prior > 0.2)).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    ring = (away > OUTSIDE * size) & (away < 2.5 * OUTSIDE * size + 2.0)
+    negative = _spread(ring, NEGATIVE, seed)
+    points = np.concatenate([positive, negative])
+    labels = np.concatenate([np.ones(len(positive), np.int64), np.zeros(len(negative), np.int64)])
+    margin = MARGIN * max(np.ptp(rows), np.ptp(columns)) + 1.0
+    box = np.array([columns.min() - margin, rows.min() - margin, columns.max() + margin, rows.max() + margin])
+    box = box.clip(0.0, [prior.shape[1] - 1.0, prior.shape[0] - 1.0] * 2)
+    return Prompts(view, points, labels, box, prior)
+
+
+def _deep(region: BoolArray) -> BoolArray:
+    """The inner part of a region [H, W]."""
+    depth = cv2.distanceTransform(region.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    deep: BoolArray = depth >= 0.4 * depth.max()
+    return deep
+
+
+def _spread(region: BoolArray, count: int, seed: int) -> FloatArray:
+    """Up to `count` pixels [P, 2] (x, y) spread over a region: k-means centres, each moved into the region."""
+    pixels = np.argwhere(region)[:, ::-1].astype(np.float64)
+    if len(pixels) <= count:
+        return pixels
+    if len(pixels) > 4000:
+        pixels = pixels[:: len(pixels) // 4000]
+    centers, _ = kmeans2(pixels, count, iter=10, minit="++", rng=np.random.default_rng(seed))
+    nearest = [int(((pixels - center) ** 2).sum(axis=1).argmin()) for center in centers]
+    return pixels[sorted(set(nearest))]

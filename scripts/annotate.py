@@ -1,0 +1,183 @@
+"""Point at the target in one view: writes prompts.json and an overlay of the mask that it gives.
+
+    python scripts/annotate.py scene=FOLDER view=0 points=[[x,y]]
+    python scripts/annotate.py scene=FOLDER view=0 points=[[x,y],[x,y]] labels=[1,0] box=[x0,y0,x1,y1]
+    python scripts/annotate.py scene=FOLDER view=7 points=[[x,y]] add=true        another view in the same file
+    python scripts/annotate.py ... segmenter=sam checkpoint=sam_vit_b_01ec64.pth
+
+Coordinates are pixels (x, y) of the picture file; label 1 lies on the target, 0 beside it. `out=FILE` (default
+SCENE/prompts.json, where train.py looks) is replaced only with `overwrite=true`; `overlay=FILE` (default overlay.png)
+shows the mask, its outline and the prompts. `downscale=N` segments the picture reduced, as `scene.downscale=N` would.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
+    sys.path.insert(0, str(ROOT))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from omegaconf import OmegaConf  # noqa: E402
+
+from nto3d.cli import guarded  # noqa: E402
+from nto3d.config import MaskUse, PromptsConfig, SceneConfig  # noqa: E402
+from nto3d.config_io import parse_overrides  # noqa: E402
+from nto3d.data.load import load_scene  # noqa: E402
+from nto3d.errors import InputError  # noqa: E402
+from nto3d.files import write_atomic  # noqa: E402
+from nto3d.segment.prompts import (  # noqa: E402
+    FILE_NAME,
+    Keys,
+    check_inside,
+    file_size,
+    make_prompts,
+    read_unreduced,
+    to_scene_pixels,
+    write_prompts,
+)
+from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts, Scene  # noqa: E402
+
+LONGEST = 900  # pixels that small pictures are enlarged towards
+TINT, POSITIVE, NEGATIVE, BOX = (80, 220, 60), (40, 255, 40), (255, 40, 40), (255, 200, 0)  # RGB
+
+
+class Segmenters(Enum):
+    """What makes the mask."""
+
+    grabcut = "grabcut"
+    sam = "sam"
+
+
+@dataclass
+class Options:
+    """What can be given as key=value."""
+
+    scene: str = ""
+    view: int = 0
+    points: list[Any] | None = None
+    labels: list[int] | None = None
+    box: list[Any] | None = None
+    out: str | None = None
+    overlay: str = "overlay.png"
+    overwrite: bool = False
+    add: bool = False
+    downscale: int = 1
+    segmenter: Segmenters = Segmenters.grabcut
+    checkpoint: str | None = None
+    device: str = "auto"
+
+
+def read_options(argv: Sequence[str]) -> Options:
+    """The options from `key=value` arguments.
+
+    Raises:
+        InputError: an unknown key, a wrong type or an impossible value.
+    """
+    tree = OmegaConf.structured(Options)
+    for override in parse_overrides(argv):
+        if override.key_or_group not in asdict(Options()):
+            raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(asdict(Options()))}")
+        OmegaConf.update(tree, override.key_or_group, override.value())
+    options = OmegaConf.to_object(tree)
+    assert isinstance(options, Options)
+    if not options.scene:
+        raise InputError("scene is missing: give it as scene=FOLDER")
+    if options.points is None and options.box is None:
+        raise InputError("points is missing: give it as 'points=[[x,y]]', pixels of the picture file")
+    if Path(options.overlay).suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"overlay: expected a file ending in png or jpg, got {options.overlay}")
+    if (options.segmenter is Segmenters.sam) != (options.checkpoint is not None):
+        raise InputError("checkpoint: expected weights with segmenter=sam, and only with it")
+    return options
+
+
+def segment(options: Options, image: ByteArray, prompts: Prompts) -> Mask:
+    """The mask that the chosen segmenter gives for the picture [H, W, 3]."""
+    segmenter: Any
+    if options.segmenter is Segmenters.sam:
+        from nto3d.segment.sam import load_sam  # brings torch along
+
+        assert options.checkpoint is not None
+        segmenter = load_sam(Path(options.checkpoint), options.device)
+    else:
+        from nto3d.segment.grabcut import GrabCutSegmenter
+
+        segmenter = GrabCutSegmenter()
+    mask: Mask = segmenter.segment(segmenter.embed(image), prompts)
+    return mask
+
+
+def draw(image: ByteArray, mask: BoolArray, prompts: Prompts) -> ByteArray:
+    """The picture [H, W, 3] with the mask [H, W] tinted and outlined, points and box on top; small ones enlarged."""
+    times = max(1, round(LONGEST / max(mask.shape)))
+    size = (mask.shape[1] * times, mask.shape[0] * times)
+    large = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if times > 1 else cv2.INTER_NEAREST)
+    inside = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    tinted = np.where(inside[..., None] > 0, 0.65 * large + 0.35 * np.array(TINT), large).astype(np.uint8)
+    thick = max(2, round(max(size) / 500))
+    outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(tinted, outlines, -1, TINT, thick)
+
+    def place(xy: FloatArray) -> tuple[int, ...]:
+        return tuple(round((float(value) + 0.5) * times - 0.5) for value in xy)
+
+    if prompts.box is not None:
+        cv2.rectangle(tinted, place(prompts.box[:2]), place(prompts.box[2:]), BOX, thick)
+    for point, label in zip(prompts.points, prompts.labels, strict=True):
+        cv2.circle(tinted, place(point), 3 * thick, (255, 255, 255), -1)
+        cv2.circle(tinted, place(point), 2 * thick, POSITIVE if label else NEGATIVE, -1)
+    return tinted
+
+
+def write_picture(path: Path, picture: ByteArray) -> None:
+    """Write an RGB picture [H, W, 3], atomically."""
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise InputError(f"{path}: the picture cannot be written")
+    write_atomic(path, data.tobytes())
+
+
+def others(options: Options, path: Path, scene: Scene) -> list[Prompts]:
+    """Frames of the other views that stay in the file, in pixels of the picture files.
+
+    Raises:
+        InputError: there is a file, and it was not said what should become of it.
+    """
+    if not path.exists() or options.overwrite:
+        return []
+    if not options.add:
+        raise InputError(f"{path}: is there already: add=true adds view {options.view}, overwrite=true replaces it")
+    kept = read_unreduced(PromptsConfig(file=str(path)), Path(options.scene), scene, options.downscale)
+    return [prompts for prompts in kept if prompts.view != options.view]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Segment, write the file and the overlay, and say where they are."""
+    options = read_options(argv)
+    folder = Path(options.scene)
+    out = Path(options.out) if options.out is not None else folder / FILE_NAME
+    keys = Keys("view", "points", "labels", "box")
+    prompts = make_prompts(options.view, options.points, options.labels, options.box, keys)
+    scene = load_scene(SceneConfig(path=options.scene, downscale=options.downscale, masks=MaskUse.none))
+    check_inside(prompts, len(scene.cameras), file_size(folder, scene, options.downscale), keys)
+    kept = others(options, out, scene)
+    reduced = to_scene_pixels(prompts, scene.cameras.size, options.downscale)
+    image = scene.images[options.view]
+    mask = segment(options, image, reduced)
+    write_picture(Path(options.overlay), draw(image, mask.pixels, reduced))
+    write_prompts(out, sorted([*kept, prompts], key=lambda frame: frame.view))
+    print(f"{out}: {len(kept) + 1} view(s)")
+    print(f"{options.overlay}: the mask covers {mask.pixels.mean():.1%} of the picture, score {mask.score:.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))

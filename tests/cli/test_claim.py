@@ -1,0 +1,34 @@
+"""A run's folder: a failed start takes nothing away that was there before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nto3d.cli import main
+
+MISSING = ("trainer=smoke", "scene=dtu", "scene.path=gone", "output=mine")
+
+
+@pytest.mark.parametrize(
+    "name", ["log.txt", "scalars.csv", "run.json", "rounds.csv", "tensorboard/events", "masks/000.png"]
+)
+def test_files_of_the_user_stay(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "mine" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    assert main(list(MISSING)) == 2
+    assert file.read_text() == "mine"
+    assert name.partition("/")[0] in capfd.readouterr().err
+
+
+def test_other_files_are_no_obstacle_and_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.md").write_text("mine")
+    assert main(list(MISSING)) == 2
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.md"]

@@ -1,0 +1,146 @@
+"""scripts/annotate.py: what it writes is what train.py reads, and the picture shows the mask."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from nto3d.config import PromptsConfig
+from nto3d.data.dtu import read_dtu
+from nto3d.data.images import read_image, read_mask
+from nto3d.segment.prompts import read_prompts
+from tests.helpers import write_dtu_scene
+from tests.scripts.conftest import ROOT, Script
+
+SAMPLE = ROOT / "datasets" / "sample"
+JUG = "points=[[207,110]]"
+
+
+@pytest.fixture
+def ball(tmp_path: Path) -> Path:
+    """A scene with a sphere in the middle of every picture, 96 x 72."""
+    write_dtu_scene(tmp_path / "ball", 4, (72, 96))
+    return tmp_path / "ball"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder: nothing may be written elsewhere."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def tinted(overlay: Path, picture: Path) -> np.ndarray:
+    """Where the overlay differs from the picture, at the picture's size."""
+    image = read_image(picture)
+    shown = cv2.resize(read_image(overlay), image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    changed: np.ndarray = np.abs(shown.astype(int) - image).max(axis=2) > 25
+    return changed
+
+
+@pytest.mark.skip(reason="the first mask from a single click is still being worked on")
+def test_the_bundled_sample(script: Script, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert script("annotate", f"scene={SAMPLE}", "view=0", JUG, "out=clicks.json", "overlay=jug.png") == 0
+    shown = capfd.readouterr().out
+    assert "clicks.json" in shown
+    assert "jug.png" in shown
+    frames = json.loads((here / "clicks.json").read_text())["frames"]
+    assert frames == [{"index": 0, "point": [[207, 110]], "label": [1]}]
+    scene = read_dtu(SAMPLE)
+    (prompts,) = read_prompts(PromptsConfig(file="clicks.json"), SAMPLE, scene, 1)
+    assert prompts.points.tolist() == [[207.0, 110.0]]
+    changed = tinted(here / "jug.png", SAMPLE / "image" / "000000.png")
+    mask = read_mask(SAMPLE / "mask" / "000.png")
+    assert (changed & mask).sum() / (changed | mask).sum() > 0.85
+    assert sorted(path.name for path in here.iterdir()) == ["clicks.json", "jug.png"]
+
+
+def test_the_file_goes_where_training_looks(script: Script, ball: Path, here: Path) -> None:
+    assert script("annotate", f"scene={ball}", "view=2", "points=[[48,36],[4,4]]", "labels=[1,0]") == 0
+    (prompts,) = read_prompts(PromptsConfig(), ball, read_dtu(ball), 1)
+    assert (prompts.view, prompts.labels.tolist()) == (2, [1, 0])
+    assert (here / "overlay.png").is_file()
+
+
+def test_an_existing_file_is_kept_unless_told_otherwise(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def frames() -> list[tuple[int, list[list[int]]]]:
+        content = json.loads((here / "clicks.json").read_text())
+        return [(frame["index"], frame["point"]) for frame in content["frames"]]
+
+    base = (f"scene={ball}", "out=clicks.json")
+    assert script("annotate", *base, "view=2", "points=[[48,36]]") == 0
+    before = (here / "clicks.json").read_bytes()
+    assert script("annotate", *base, "view=1", "points=[[50,36]]") == 2
+    assert "clicks.json: is there already" in capfd.readouterr().err
+    assert (here / "clicks.json").read_bytes() == before
+    assert script("annotate", *base, "view=1", "points=[[50,36]]", "add=true") == 0
+    assert frames() == [(1, [[50, 36]]), (2, [[48, 36]])]
+    assert script("annotate", *base, "view=1", "points=[[46,36]]", "add=true") == 0
+    assert frames() == [(1, [[46, 36]]), (2, [[48, 36]])]
+    assert script("annotate", *base, "view=0", "points=[[48,35]]", "overwrite=true") == 0
+    assert frames() == [(0, [[48, 35]])]
+
+
+@pytest.mark.skip(reason="the first mask from a single click is still being worked on")
+def test_coordinates_are_those_of_the_file_also_when_reduced(script: Script, ball: Path, here: Path) -> None:
+    """The left edge of the ball at full size lies outside the picture at a third of it, were it not mapped."""
+    mask = read_mask(ball / "mask" / "000.png")
+    row, column = 36, int(np.nonzero(mask[36])[0][-1]) - 4
+    command = (f"scene={ball}", "downscale=3", f"points=[[{column},{row}]]", "out=clicks.json")
+    assert script("annotate", *command) == 0
+    assert json.loads((here / "clicks.json").read_text())["frames"][0]["point"] == [[column, row]]
+    shown = read_image(here / "overlay.png")
+    changed = np.abs(shown[..., 1].astype(int) - shown[..., 0]) > 60  # green
+    small = cv2.resize(changed.astype(np.uint8), (96, 72), interpolation=cv2.INTER_NEAREST) > 0
+    assert small[row, column]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "scene is missing: give it as scene=FOLDER"),
+        (["scene=gone", "points=[[1,1]]"], "expected a folder, there is none at gone"),
+        (["scene=BALL"], "points is missing: give it as 'points=[[x,y]]'"),
+        (["scene=BALL", "points=[[96,3]]"], "points[0]: expected [x, y] inside the picture of 96 x 72 pixels"),
+        (["scene=BALL", "points=[[3,3]]", "labels=[0]"], "labels: expected at least one 1"),
+        (["scene=BALL", "points=[[3,3]]", "labels=[1,1]"], "labels: expected a label for each of the 1 points"),
+        (["scene=BALL", "points=[[48,36]]", "view=4"], "view: expected a view from 0 to 3, got 4"),
+        (["scene=BALL", "points=[[48,36]]", "view=-1"], "view: expected a view from 0 to 3, got -1"),
+        (["scene=BALL", "points=[48,36]"], "points"),
+        (["scene=BALL", "points=[[48,a]]"], "points"),
+        (["scene=BALL", "box=[9,9,3,3]"], "box: expected [x0, y0, x1, y1] with x0 < x1"),
+        (["scene=BALL", "points=[[48,36]]", "downscale=0"], "downscale: expected 1 to 72"),
+        (["scene=BALL", "points=[[48,36]]", "segmenter=cut"], "segmenter"),
+        (["scene=BALL", "points=[[48,36]]", "segmenter=sam"], "checkpoint: expected weights with segmenter=sam"),
+        (["scene=BALL", "points=[[48,36]]", "overlay=overlay.txt"], "overlay: expected a file ending in png or jpg"),
+        (["scene=BALL", "points=[[48,36]]", "out=gone/clicks.json"], "gone/clicks.json"),
+        (["scene=BALL", "points=[[48,36]]", "colour=red"], "unknown key colour"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_the_user_can_fix_is_one_line(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert script("annotate", *(argument.replace("BALL", str(ball)) for argument in arguments)) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert words in lines[0]
+    assert not (ball / "prompts.json").exists()
+    assert not list(here.glob("*.json"))
+
+
+def test_a_damaged_file_is_not_added_to(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ball / "image" / "000.png", here / "clicks.json")
+    assert script("annotate", f"scene={ball}", "points=[[48,36]]", "out=clicks.json", "add=true") == 2
+    assert "clicks.json: expected prompts as JSON" in capfd.readouterr().err

@@ -1,0 +1,82 @@
+"""Cameras on a ring around a ball that is half target (x > 0), half not: everything is known by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from nto3d.geometry.cameras import RayCaster
+from nto3d.stages.propagate import SurfaceVotes
+from nto3d.stages.reproject import Projection
+from nto3d.types import BoolArray, Cameras
+from tests.helpers import ring_cameras
+
+SIZE, RADIUS = (60, 80), 0.5
+
+
+@pytest.fixture(scope="module")
+def cameras() -> Cameras:
+    return Cameras(*ring_cameras(16, SIZE), SIZE)
+
+
+def look(cameras: Cameras, view: int) -> tuple[Projection, BoolArray]:
+    """What a view sees of the ball, and which of its pixels show the half with x > 0."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    xy = torch.from_numpy(np.stack([x, y], axis=-1).reshape(-1, 2)).float()
+    origins, directions = (
+        value.double().numpy() for value in RayCaster(cameras, "cpu")(torch.full((len(xy),), view), xy)
+    )
+    along = -(origins * directions).sum(axis=1)
+    square = RADIUS**2 - ((origins + along[:, None] * directions) ** 2).sum(axis=1)
+    depth = np.where(square > 0, along - np.sqrt(np.maximum(square, 0.0)), 0.0)
+    points = origins + depth[:, None] * directions
+    target = (square > 0) & (points[:, 0] > 0)
+    zero = np.zeros(SIZE, np.float32)
+    seen = Projection(view, zero, depth.reshape(SIZE).astype(np.float32), (square > 0).reshape(SIZE).astype(np.float32))
+    return seen, target.reshape(SIZE)
+
+
+def test_nobody_has_voted_yet(cameras: Cameras) -> None:
+    seen, _ = look(cameras, 0)
+    answer = SurfaceVotes(cameras).ask(seen)
+    assert (answer[seen.opacity > 0.5] == 0.5).all()
+    assert (answer[seen.opacity <= 0.5] == 0.0).all()
+
+
+@pytest.mark.parametrize("view", range(0, 16, 3))
+def test_a_view_gets_its_own_mask_back(cameras: Cameras, view: int) -> None:
+    votes = SurfaceVotes(cameras)
+    seen, target = look(cameras, view)
+    votes.add(seen, target)
+    answer = votes.ask(seen)
+    assert ((answer > 0.5) != target)[seen.opacity > 0.5].mean() < 0.03
+
+
+@pytest.mark.parametrize("view", [1, 4, 8])
+def test_the_next_view_knows_what_it_shares(cameras: Cameras, view: int) -> None:
+    votes = SurfaceVotes(cameras)
+    votes.add(*look(cameras, view))
+    seen, target = look(cameras, view + 1)
+    answer = votes.ask(seen)
+    sure = (seen.opacity > 0.5) & (np.abs(answer - 0.5) > 0.4)
+    assert sure.sum() > 0.6 * (seen.opacity > 0.5).sum()
+    assert ((answer > 0.5) != target)[sure].mean() < 0.02
+
+
+def test_the_far_side_stays_open(cameras: Cameras) -> None:
+    votes = SurfaceVotes(cameras)
+    votes.add(*look(cameras, 0))
+    seen, _ = look(cameras, 8)
+    answer = votes.ask(seen)[seen.opacity > 0.5]
+    assert (answer == 0.5).mean() > 0.8
+
+
+def test_weights_decide_where_votes_differ(cameras: Cameras) -> None:
+    votes = SurfaceVotes(cameras)
+    seen, target = look(cameras, 2)
+    votes.add(seen, target, 1.0)
+    votes.add(seen, ~target, 0.25)
+    solid = seen.opacity > 0.5
+    assert ((votes.ask(seen) > 0.5) != target)[solid].mean() < 0.03
+    np.testing.assert_allclose(np.median(votes.ask(seen)[solid & target]), 0.8, atol=0.02)  # 1 / 1.25
