@@ -103,10 +103,12 @@ def segment(options: Options, image: ByteArray, prompts: Prompts) -> Mask:
     """The mask that the chosen segmenter gives for the picture [H, W, 3]."""
     segmenter: Any
     if options.segmenter is Segmenters.sam:
-        from nto3d.segment.sam import load_sam  # brings torch along
+        import torch  # here: only SAM needs it
 
-        assert options.checkpoint is not None
-        segmenter = load_sam(Path(options.checkpoint), options.device)
+        from nto3d.segment.sam_loading import open_sam
+
+        auto = "cuda" if torch.cuda.is_available() else "cpu"
+        segmenter = open_sam(options.checkpoint, torch.device(auto if options.device == "auto" else options.device))
     else:
         from nto3d.segment.grabcut import GrabCutSegmenter
 
