@@ -41,6 +41,14 @@ class SegmenterName(Enum):
     precomputed = "precomputed"  # the scene's mask folder
 
 
+class PromptUse(Enum):
+    """What a segmenter is told of a projection of the target."""
+
+    points = "points"  # points on it and beside it
+    box = "box"  # points and a box
+    all = "all"  # points, a box and the projection itself
+
+
 class Backend(Enum):
     """Which code evaluates the hash grid."""
 
@@ -192,6 +200,7 @@ class LiftConfig:
     round_steps: int = 120  # of all fields in a round; twice as many in the first
     max_rounds: int = 3  # 0: carry the click's mask over the surface, once
     tol: float = 0.01  # stop when the masks of two rounds agree to 1 - tol (mean IoU)
+    prompts: PromptUse = PromptUse.all  # how a view's mask is asked for
     accept: float = 0.6  # least IoU of a new mask with the projection that it was asked with
     mask_weight: float = 0.5  # of the masks, beside the colour
     reach: float = 0.1  # share of the masks' gradient that reaches the geometry

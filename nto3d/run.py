@@ -20,9 +20,10 @@ from nto3d.data.rays import RaySampler
 from nto3d.evaluate.geometry import load_points
 from nto3d.export.mesh_io import write_mesh
 from nto3d.geometry.occlusion import occluded_pixels
+from nto3d.lift_files import lift_metrics, read_masks, true_masks
 from nto3d.report.pictures import ViewPictures, normal_picture
-from nto3d.run_folder import CHECKPOINT_NAME, read_run_info
-from nto3d.run_lift import find_masks, lift_metrics, read_found_masks, true_masks
+from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, read_run_info
+from nto3d.run_lift import find_masks
 from nto3d.segment.precomputed import given_masks
 from nto3d.stages.assess import assess_mesh, assess_views, write_metrics, write_run_report
 from nto3d.stages.mesh import extract_mesh
@@ -62,9 +63,8 @@ def run_multiview(config: Config) -> dict[str, float]:
         load_points(Path(config.evaluate.points))  # a wrong path is said now, not after training
     scene = load_scene(config.scene)
     log.info("scene %s: %d training and %d held-out views", scene.name, len(scene.train), len(scene.test))
-    masks = _target_masks(config, scene, device, run_dir)
-    unknown = None if masks is None else occluded_pixels(scene.cameras, scene.train, masks)
-    if unknown is not None:
+    masks, unknown = _target_masks(config, scene, device, run_dir)
+    if unknown is not None and unknown.any():
         views = ", ".join(str(view) for view in scene.train if unknown[view].any())
         log.info("something hides parts of the target in views %s: those pixels are left out", views)
     model = build_model(config, scene, masks, unknown, device)
@@ -99,13 +99,22 @@ def _clicked(config: Config) -> bool:
     return config.scene.masks is MaskUse.given and config.segmenter.name is not SegmenterName.precomputed
 
 
-def _target_masks(config: Config, scene: Scene, device: torch.device, run_dir: Path) -> BoolArray | None:
-    """Masks [V, H, W] of the target, or None where everything is reconstructed."""
+def _target_masks(
+    config: Config, scene: Scene, device: torch.device, run_dir: Path
+) -> tuple[BoolArray | None, BoolArray | None]:
+    """Masks [V, H, W] of the target, and where it may be hidden [V, H, W]; None where everything is reconstructed."""
     if config.scene.masks is MaskUse.none:
-        return None
+        return None, None
     if not _clicked(config):
-        return given_masks(scene)
-    return find_masks(config, scene, device, run_dir) if config.resume is None else read_found_masks(run_dir, scene)
+        masks, hidden = given_masks(scene), None
+    elif config.resume is None:
+        masks, hidden = find_masks(config, scene, device, run_dir)
+    else:
+        masks, hidden = (read_masks(run_dir / name, scene) for name in (MASKS_NAME, HIDDEN_NAME))
+    unknown = occluded_pixels(scene.cameras, scene.train, masks)
+    if hidden is not None:
+        unknown = hidden if unknown is None else unknown | hidden
+    return masks, unknown
 
 
 def reconstruct(

@@ -31,7 +31,7 @@ INFO_NAME = "run.json"
 LOG_NAME = "log.txt"
 SCALARS_NAME = "scalars.csv"
 TENSORBOARD_NAME = "tensorboard"
-LIFT_NAME, MASKS_NAME, ROUNDS_NAME = "lift", "masks", "rounds.csv"
+LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv", "lift/hidden"
 _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
 
 
@@ -68,9 +68,10 @@ def unclaim(run_dir: Path) -> None:
         path.unlink()
     for name in (CONFIG_NAME, INFO_NAME, LOG_NAME, SCALARS_NAME, ROUNDS_NAME, f"{LIFT_NAME}/{SCALARS_NAME}"):
         (run_dir / name).unlink(missing_ok=True)
-    for path in (run_dir / MASKS_NAME).glob("*.png"):
-        path.unlink()
-    for folder in (events, run_dir / LIFT_NAME, run_dir / MASKS_NAME, run_dir):
+    for name in (MASKS_NAME, HIDDEN_NAME):
+        for path in (run_dir / name).glob("*.png"):
+            path.unlink()
+    for folder in (events, run_dir / HIDDEN_NAME, run_dir / LIFT_NAME, run_dir / MASKS_NAME, run_dir):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from nto3d.build import build_model, build_optimizer, build_schedule, build_segmenter, build_start, build_target
-from nto3d.config import Config, MaskUse, SegmenterName
+from nto3d.config import Config, MaskUse
 from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError
-from nto3d.evaluate.masks import iou
-from nto3d.files import write_atomic
-from nto3d.run_folder import LIFT_NAME, MASKS_NAME, ROUNDS_NAME
-from nto3d.segment.precomputed import given_masks
+from nto3d.lift_files import write_masks, write_rounds
+from nto3d.run_folder import HIDDEN_NAME, LIFT_NAME, MASKS_NAME
 from nto3d.segment.prompts import read_prompts
 from nto3d.stages.lift import Lift
 from nto3d.stages.model import SurfaceModel
-from nto3d.stages.refine import Segmentation, ViewMask, agreement, carry, mean_truth_iou, to_array
+from nto3d.stages.refine import Segmentation, ViewMask, agreement, carry, mean_truth_iou, to_arrays
 from nto3d.stages.reproject import Projection, project_views, reduced
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
@@ -34,36 +31,51 @@ from nto3d.types import BoolArray, Mask, Scene
 log = logging.getLogger("nto3d")
 DT = 0.01  # sample length of projections, normalized units
 MARGIN, WHOLE_SHARE = 0.1, 0.4  # of the rays of a round, see RaySampler
-HEADER = ("round", "agreement", "iou", "least_iou", "trust", "seconds")
+DOUBT = 0.3  # see refine.settled
 FEWEST = 16  # pixels, over all views, below which the target counts as lost
 
 
-def find_masks(config: Config, scene: Scene, device: torch.device, run_dir: Path) -> BoolArray:
-    """Masks [V, H, W] of the clicked object in all views, also written to RUN/masks.
+@dataclass(frozen=True)
+class SceneFit:
+    """Geometry and colour of everything in a scene, without a target; it serves any number of clicks.
+
+    Attributes:
+        model, optimizer: state dicts after the scene stage.
+        seen: what the geometry shows in every view. seconds: that it took.
+    """
+
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    seen: Mapping[int, Projection]
+    seconds: float
+
+
+def find_masks(config: Config, scene: Scene, device: torch.device, run_dir: Path) -> tuple[BoolArray, BoolArray]:
+    """Masks [V, H, W] of the clicked object in all views, and where something hides it [V, H, W].
+
+    The masks are also written to RUN/masks, the hidden pixels to RUN/lift/hidden.
 
     Raises:
         InputError: the prompts are wrong, or the target was lost; the last good masks are in the run's folder.
         KeyboardInterrupt: Ctrl-C; there is nothing yet to go on from.
     """
-    masks = _LiftRun(config, scene, device, run_dir).masks()
-    return to_array(masks, len(scene.cameras), scene.cameras.size)
+    lift = LiftRun(config, scene, device, run_dir)
+    first = lift.first_masks()
+    masks = lift.masks(lift.fit_scene(), first)
+    return to_arrays(masks, len(scene.cameras), scene.cameras.size)
 
 
-def lift_metrics(run_dir: Path, scene: Scene, masks: BoolArray) -> dict[str, float]:
-    """What to say of the masks [V, H, W] that `find_masks` left in a run's folder."""
-    with (run_dir / ROUNDS_NAME).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    metrics = {"lift_rounds": float(len(rows) - 1), "lift_seconds": float(rows[-1]["seconds"])}
-    if scene.masks is not None:
-        metrics["lift_mask_iou"] = float(np.mean([iou(masks[view], scene.masks[view]) for view in scene.train]))
-    return metrics
+class LiftRun:
+    """The stages of one lift.
 
+    Args:
+        config: of the run. scene: its masks, where it has any, are used to measure only. run_dir: where files go.
 
-class _LiftRun:
-    """The stages of one lift, on one model of the whole scene."""
+    Raises:
+        InputError: the prompts are wrong, or the segmenter cannot be opened.
+    """
 
     def __init__(self, config: Config, scene: Scene, device: torch.device, run_dir: Path) -> None:
-        # The scene's own masks, where it has any, are used to measure only.
         everything = dataclasses.replace(config.scene, masks=MaskUse.none)
         loss = dataclasses.replace(config.trainer.loss, mask_weight=config.lift.mask_weight)
         trainer = dataclasses.replace(config.trainer, max_rays=config.lift.max_rays, loss=loss)
@@ -71,42 +83,61 @@ class _LiftRun:
         self.scene, self.device, self.run_dir = scene, device, run_dir
         folder, downscale = Path(config.scene.path), config.scene.downscale
         self.prompts = {prompts.view: prompts for prompts in read_prompts(config.prompts, folder, scene, downscale)}
-        self.segmentation = Segmentation(scene, build_segmenter(config), config.lift.accept, config.seed)
+        self.segmentation = Segmentation(
+            scene, build_segmenter(config), config.lift.accept, config.seed, config.lift.prompts
+        )
         self.cameras = reduced(scene.cameras)
         self.views = sorted(set(scene.train) | set(self.prompts))
         self.threads = torch.get_num_threads()
         self.rows: list[tuple[float, ...]] = []
         self.begun = time.perf_counter()
 
-    def masks(self) -> dict[int, ViewMask]:
-        """Masks of all views."""
+    def first_masks(self) -> dict[int, Mask]:
+        """What the segmenter makes of the clicks, in the clicked views."""
         clicked = {view: self.segmentation.ask(prompts) for view, prompts in self.prompts.items()}
         for view, mask in clicked.items():
             log.info("the click's mask in view %d: %.1f %% of the picture", view, 100.0 * mask.pixels.mean())
-        lift = self.config.lift
+        return clicked
+
+    def fit_scene(self) -> SceneFit:
+        """Geometry and colour of everything, which needs no click."""
+        begun = time.perf_counter()
         model = build_model(self.config, self.scene, None, None, self.device)
         optimizer = build_optimizer(self.config, model)
         start = build_start(self.config, self.scene, model, with_masks=False)
         sampler = RaySampler(self.scene, self.scene.train, self.device, seed=self.config.seed)
         stage = Lift(model, sampler, self.config.trainer, self.config.seed, start=start)
-        self._fit(stage, optimizer, lift.scene_steps, 0, self.config.trainer.decay**0.5)
+        self._fit(stage, optimizer, self.config.lift.scene_steps, 0, self.config.trainer.decay**0.5)
         model.refresh_grid()
-        masks = carry(self.segmentation, self.cameras, self._project(model, self.views), clicked)
+        every = range(len(self.scene.cameras))
+        seen = {p.view: p for p in project_views(model, self.cameras, every, DT, images=self.scene.images)}
+        return SceneFit(model.state_dict(), optimizer.state_dict(), seen, time.perf_counter() - begun)
+
+    def masks(self, fitted: SceneFit, clicked: Mapping[int, Mask]) -> dict[int, ViewMask]:
+        """Masks of all views, from those of the clicked views."""
+        lift = self.config.lift
+        model = build_model(self.config, self.scene, None, None, self.device)
+        model.load_state_dict(fitted.model)
+        optimizer = build_optimizer(self.config, model)
+        optimizer.load_state_dict(fitted.optimizer)
+        seen = {view: fitted.seen[view] for view in self.views}
+        masks = carry(self.segmentation, self.cameras, seen, clicked)
         self._note(masks, None)
         self._add_target(model, optimizer)
         for number in range(1, lift.max_rounds + 1):
-            before, masks = masks, self._round(number, model, optimizer, masks)
+            before, masks = masks, self._round(number, model, optimizer, masks, fitted)
             self._note(masks, before)
             if agreement(before, masks) > 1.0 - lift.tol:
                 break
         held_out = [view for view in range(len(self.scene.cameras)) if view not in masks]
         if lift.max_rounds:
-            rest = self._project(model, held_out)
-            masks |= self.segmentation.refine_all(rest.values(), self.prompts, self.threads)
+            rest = self._project(model, held_out, fitted)
+            masks |= self.segmentation.refine_all(rest.values(), self.prompts, self.threads, DOUBT)
         else:
             known = {view: Mask(view, mask.pixels, mask.trust) for view, mask in masks.items()}
-            masks |= carry(self.segmentation, self.cameras, self._project(model, range(len(self.scene.cameras))), known)
+            masks |= carry(self.segmentation, self.cameras, fitted.seen, known)
         self._write(masks)
+        write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks
 
     def _add_target(self, model: SurfaceModel, optimizer: torch.optim.Optimizer) -> None:
@@ -122,7 +153,12 @@ class _LiftRun:
             optimizer.add_param_group({"params": parameters, "lr": rate, "base_lr": rate, "eps": eps})
 
     def _round(
-        self, number: int, model: SurfaceModel, optimizer: torch.optim.Optimizer, masks: dict[int, ViewMask]
+        self,
+        number: int,
+        model: SurfaceModel,
+        optimizer: torch.optim.Optimizer,
+        masks: dict[int, ViewMask],
+        fitted: SceneFit,
     ) -> dict[int, ViewMask]:
         """Lift the masks, project the target field into every view, and segment again."""
         lift, views = self.config.lift, len(self.scene.cameras)
@@ -130,12 +166,14 @@ class _LiftRun:
         for view, mask in masks.items():
             trust[view] = mask.trust
         trust /= trust.max().clamp(min=1e-6)
+        pixels, hidden = to_arrays(masks, views, self.scene.cameras.size)
         sampler = RaySampler(
             self.scene,
             self.scene.train,
             self.device,
             seed=self.config.seed,
-            masks=to_array(masks, views, self.scene.cameras.size),
+            masks=pixels,
+            unknown=hidden,
             margin=MARGIN,
             whole_share=WHOLE_SHARE,
         )
@@ -143,14 +181,14 @@ class _LiftRun:
         steps = lift.round_steps * (2 if number == 1 else 1)  # the first begins with an empty target field
         first = lift.scene_steps + lift.round_steps * (number if number > 1 else 0)
         self._fit(stage, optimizer, steps, first, 1.0)
-        projections = self._project(model, self.views)
+        projections = self._project(model, self.views, fitted)
         if sum(int((p.target > 0.5).sum()) for p in projections.values()) < FEWEST:
             self._write(masks)
             raise InputError(
                 f"round {number}: the target was lost, its projection is empty in all views (clicked in view "
                 f"{min(self.prompts)}); the last good masks are in {self.run_dir / MASKS_NAME}"
             )
-        return self.segmentation.refine_all(projections.values(), self.prompts, self.threads)
+        return self.segmentation.refine_all(projections.values(), self.prompts, self.threads, DOUBT)
 
     def _fit(self, stage: Lift, optimizer: torch.optim.Optimizer, steps: int, first: int, decay: float) -> None:
         config = dataclasses.replace(self.config.trainer, steps=first + steps, decay=decay)
@@ -160,8 +198,8 @@ class _LiftRun:
         logger = RunLogger(folder, schedule.steps, first, title="lift")
         fit(stage, optimizer, dataclasses.replace(schedule, image_every=0), logger, lambda step: None, folder, first)
 
-    def _project(self, model: SurfaceModel, views: Sequence[int]) -> dict[int, Projection]:
-        return {projection.view: projection for projection in project_views(model, self.cameras, views, DT)}
+    def _project(self, model: SurfaceModel, views: Sequence[int], fitted: SceneFit) -> dict[int, Projection]:
+        return {p.view: p for p in project_views(model, self.cameras, views, DT, fitted.seen)}
 
     def _note(self, masks: dict[int, ViewMask], before: dict[int, ViewMask] | None) -> None:
         """Say how the masks are, and add the round to rounds.csv."""
@@ -176,49 +214,8 @@ class _LiftRun:
         log.info(
             "round %d: agreement %.3f  trust %.3f  iou %.3f  least %.3f", len(self.rows) - 1, same, trust, mean, least
         )
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows(
-            [row[0], *("" if np.isnan(value) else f"{value:.4f}" for value in row[1:])] for row in self.rows
-        )
-        write_atomic(self.run_dir / ROUNDS_NAME, text.getvalue())
+        write_rounds(self.run_dir, self.rows)
         self._write(masks)
 
     def _write(self, masks: dict[int, ViewMask]) -> None:
-        folder = self.run_dir / MASKS_NAME
-        folder.mkdir(exist_ok=True)
-        for view, mask in masks.items():
-            _, data = cv2.imencode(".png", mask.pixels.astype(np.uint8) * 255)
-            write_atomic(folder / f"{view:03d}.png", data.tobytes())
-
-
-def true_masks(config: Config, scene: Scene, run_dir: Path) -> BoolArray | None:
-    """What the results of a run are compared with: the scene's masks [V, H, W], else those that the run found.
-
-    Raises:
-        InputError: the run's masks are missing.
-    """
-    if config.scene.masks is MaskUse.none:
-        return None
-    if config.segmenter.name is SegmenterName.precomputed:
-        return given_masks(scene)
-    return scene.masks if scene.masks is not None else read_found_masks(run_dir, scene)
-
-
-def read_found_masks(run_dir: Path, scene: Scene) -> BoolArray:
-    """The masks [V, H, W] that an earlier `find_masks` left in a run's folder.
-
-    Raises:
-        InputError: one is missing, unreadable or of another size.
-    """
-    masks = np.zeros((len(scene.cameras), *scene.cameras.size), dtype=bool)
-    for view in range(len(masks)):
-        path = run_dir / MASKS_NAME / f"{view:03d}.png"
-        pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
-        if pixels is None or pixels.shape != scene.cameras.size:
-            raise InputError(
-                f"{path}: expected the mask of view {view}, {scene.cameras.size[1]}x{scene.cameras.size[0]}"
-            )
-        masks[view] = pixels > 127
-    return masks
+        write_masks(self.run_dir / MASKS_NAME, {view: mask.pixels for view, mask in masks.items()})

@@ -32,8 +32,8 @@ from nto3d.errors import InputError  # noqa: E402
 from nto3d.evaluate.geometry import load_points, mesh_metrics, point_metrics  # noqa: E402
 from nto3d.export.mesh_io import read_mesh  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
+from nto3d.lift_files import true_masks  # noqa: E402
 from nto3d.run_folder import load_run_config  # noqa: E402
-from nto3d.run_lift import true_masks  # noqa: E402
 from nto3d.stages.assess import METRICS_NAME, assess_mesh, assess_views, write_metrics  # noqa: E402
 
 KEYS = ("evaluate.", "scene.path", "device", "threads")

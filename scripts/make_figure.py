@@ -24,10 +24,10 @@ from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import read_mesh  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
+from nto3d.lift_files import true_masks  # noqa: E402
 from nto3d.report.pictures import normal_picture  # noqa: E402
 from nto3d.report.shade import shade_mesh  # noqa: E402
 from nto3d.run_folder import load_run_config  # noqa: E402
-from nto3d.run_lift import true_masks  # noqa: E402
 from nto3d.stages.views import render_view  # noqa: E402
 from nto3d.types import ByteArray, FloatArray  # noqa: E402
 

@@ -18,6 +18,7 @@ TIERS = (
     {"training"},
     {"stages"},
     {"build"},
+    {"lift_files"},
     {"run_lift"},
     {"run"},
     {"cli"},

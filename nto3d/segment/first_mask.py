@@ -76,7 +76,8 @@ def first_mask(image: ByteArray, pointers: Pointers, seed: int) -> FirstMask | N
     masks = follow(_guesses(regions, pointers))
     if not masks:
         return None
-    votes = np.array([believable(image, regions.edges, mask, pointers.inside) for mask in masks]) ** 4
+    believed = [believable(image, regions.edges, mask, pointers.inside) for mask in masks]
+    votes = (np.array(believed) * np.array([sharpness(regions.edges, mask) for mask in masks]) ** 2) ** 4
     share = np.tensordot(votes / votes.sum(), np.stack(masks).astype(np.float64), axes=1)
     masks += follow(_agreed(share))
     scores = [
@@ -95,11 +96,17 @@ def believable(image: ByteArray, edges: FloatArray, mask: BoolArray, inside: Boo
         inside: the box, which the mask should span.
     """
     area = np.count_nonzero(mask) / mask.size
-    outline = mask & (cv2.erode(mask.view(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) == 0)
-    sharp = float(edges[outline].mean()) if outline.any() else 0.0
     rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    score = separation(image, mask) * sharp * (min(area, LARGE) / LARGE) ** 0.4 * (1.0 - float(rim.mean()))
+    score = (
+        separation(image, mask) * sharpness(edges, mask) * (min(area, LARGE) / LARGE) ** 0.4 * (1.0 - float(rim.mean()))
+    )
     return score * _span(mask, inside) if inside is not None else score
+
+
+def sharpness(edges: FloatArray, mask: BoolArray) -> float:
+    """Mean rank of the gradient along the outline of a mask [H, W], 0..1; edges as in `believable`."""
+    outline = mask & (cv2.erode(mask.view(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) == 0)
+    return float(edges[outline].mean()) if outline.any() else 0.0
 
 
 def separation(image: ByteArray, mask: BoolArray) -> float:

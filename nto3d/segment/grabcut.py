@@ -26,7 +26,7 @@ from nto3d.segment.cuts import (
     grab_cut,
     keep_touching,
 )
-from nto3d.segment.first_mask import Pointers, first_mask
+from nto3d.segment.first_mask import Pointers, edge_ranks, first_mask, separation, sharpness
 from nto3d.segment.window import Window
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts
 
@@ -86,7 +86,9 @@ class GrabCutSegmenter:
         A prior is trusted outside of its band; clicks are always followed. The box bounds a mask without a prior; with
         one, it is widened by the band, since it may have been made from the prior.
 
-        The score is ...
+        The score is a product: how far the masks of the band and of half the band agree (IoU), how unlike the colours
+        inside and outside are, how sharp the edges along the outline are, and, without a prior, how far the guesses of
+        `first_mask` agree. It ranks masks and is no calibrated IoU.
 
         Returns:
             An empty mask with score 0 where only a prior was given and it shows no target.
@@ -135,9 +137,10 @@ class GrabCutSegmenter:
             return prior > 0.5, 0.0
         narrow = self._cut(small, likely, 0.5 * band * scale, pointers)
         agreement = _iou(cut.mask, narrow.mask) if narrow is not None else 0.0
+        score = agreement * separation(small, cut.mask) ** 0.5 * sharpness(edge_ranks(small), cut.mask) ** 2
         pixels = np.zeros(size, dtype=np.bool_)
         pixels[window.top : window.bottom, window.left : window.right] = self._refined(image, window, cut, prior)
-        return pixels, agreement
+        return pixels, score
 
     def _cut(self, image: ByteArray, prior: FloatArray, band: float, pointers: Pointers) -> _Cut | None:
         """The mask in a reduced window; band in its pixels."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 
+from nto3d.config import PromptUse
 from nto3d.evaluate.masks import iou
 from nto3d.segment.base import Segmenter
 from nto3d.stages.propagate import SurfaceVotes
 from nto3d.stages.reproject import Projection, enlarged, prompts_from
 from nto3d.types import BoolArray, Cameras, FloatArray, Mask, Prompts, Scene
 
+THICK = 0.03  # half width of a region that matters, as a share of the target's size
 CARRIED = 0.5  # how much a carried mask's vote counts beside the clicked view's own
 
 
@@ -27,12 +29,14 @@ class ViewMask:
         pixels: bool [H, W]. trust: 0..1, the segmenter's score times the agreement with the projection.
         prompts: what the segmenter was asked with; None where the target was out of sight.
         prior: float32 [H, W], the projection that the prompts came from.
+        hidden: bool [H, W], where something stands in front of the target: no part of the mask, yet no background.
     """
 
     pixels: BoolArray
     trust: float
     prompts: Prompts | None
     prior: FloatArray
+    hidden: BoolArray
 
 
 class Segmentation:
@@ -41,10 +45,13 @@ class Segmentation:
     Args:
         scene: gives the pictures. segmenter: finds the target in one.
         accept: least IoU of a new mask with the projection that it was asked with. seed: of the prompts.
+        use: what of a projection becomes a prompt.
     """
 
-    def __init__(self, scene: Scene, segmenter: Segmenter[Any], accept: float, seed: int) -> None:
-        self._scene, self._segmenter, self._accept, self._seed = scene, segmenter, accept, seed
+    def __init__(
+        self, scene: Scene, segmenter: Segmenter[Any], accept: float, seed: int, use: PromptUse = PromptUse.all
+    ) -> None:
+        self._scene, self._segmenter, self._accept, self._seed, self._use = scene, segmenter, accept, seed, use
         self._prepared: dict[int, Any] = {}
 
     @property
@@ -59,30 +66,71 @@ class Segmentation:
             self._prepared[view] = self._segmenter.embed(self._scene.images[view])
         return self._segmenter.segment(self._prepared[view], prompts)
 
-    def refine(self, view: int, prior: FloatArray, clicks: Prompts | None = None) -> ViewMask:
-        """A view's mask from a projection [H, W]: the segmenter's answer where the two agree, else the projection."""
+    def refine(
+        self, seen: Projection, target: FloatArray, clicks: Prompts | None = None, doubt: float = 0.0
+    ) -> ViewMask:
+        """A view's mask from a projection: the segmenter's answer where the two agree, else the projection.
+
+        Args:
+            seen: of the view. target: float32 [h, w] in 0..1, where the target should be in it.
+            doubt: see `settled`; 0 takes the segmenter's answer as a whole.
+        """
+        view, prior = seen.view, seen.prior(target, self.size)
+        in_front = enlarged((seen.differs & (target > 0.5)).astype(np.float32), self.size) > 0.5
         prompts = prompts_from(view, prior, self._seed)
         if prompts is None:
-            return ViewMask(np.zeros(prior.shape, dtype=bool), 1.0, None, prior)
+            return ViewMask(np.zeros(prior.shape, dtype=bool), 1.0, None, prior, in_front)
         if clicks is not None:
             points = np.concatenate([clicks.points, prompts.points])
             labels = np.concatenate([clicks.labels, prompts.labels])
             prompts = Prompts(view, points, labels, prompts.box, prior)
-        projected = prior > 0.5
+        if self._use is not PromptUse.all:
+            prompts = replace(prompts, prior=None, box=prompts.box if self._use is PromptUse.box else None)
         mask = self.ask(prompts)
-        agreement = iou(mask.pixels, projected)
-        if agreement < self._accept:
-            return ViewMask(projected, agreement * mask.score, prompts, prior)
-        return ViewMask(mask.pixels, agreement * mask.score, prompts, prior)
+        projected = prior > 0.5
+        pixels, agreement = projected, iou(mask.pixels, projected)
+        if agreement >= self._accept:
+            pixels = settled(mask.pixels, prior, doubt) if doubt else mask.pixels
+        return ViewMask(pixels, agreement * mask.score, prompts, prior, in_front & ~pixels)
 
     def refine_all(
-        self, projections: Iterable[Projection], clicks: Mapping[int, Prompts], threads: int
+        self, projections: Iterable[Projection], clicks: Mapping[int, Prompts], threads: int, doubt: float = 0.0
     ) -> dict[int, ViewMask]:
         """`refine` for many views."""
         seen = list(projections)
         with ThreadPoolExecutor(threads) as pool:
-            masks = pool.map(lambda p: self.refine(p.view, enlarged(p.target, self.size), clicks.get(p.view)), seen)
+            masks = pool.map(lambda p: self.refine(p, p.target, clicks.get(p.view), doubt), seen)
             return dict(zip((projection.view for projection in seen), masks, strict=True))
+
+
+def settled(mask: BoolArray, prior: FloatArray, doubt: float) -> BoolArray:
+    """A mask [H, W] without those differences from the projection that all other views speak against.
+
+    Thin differences are what a segmenter is asked for. A thick one is a whole region, such as something that stands in
+    front of the target, or a shadow: it stays only if the projection is in doubt there.
+
+    Args:
+        prior: [H, W] in 0..1. doubt: least mean of the prior in a region that is added; 1 - doubt is the largest in a
+            region that is taken away.
+    """
+    projected = prior > 0.5
+    thick = THICK * np.sqrt(max(1, np.count_nonzero(projected)))
+    result = mask.copy()
+    for added in (True, False):
+        difference = mask & ~projected if added else projected & ~mask
+        depth = cv2.distanceTransform(np.pad(difference, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+        cores = (depth > thick).view(np.uint8)
+        count, parts = cv2.connectedComponents(cores, connectivity=8)
+        for part in range(1, count):
+            core = np.asarray(parts == part)
+            reach = cv2.distanceTransform((~core).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+            region = difference & (reach <= 1.5 * thick)
+            likely = float(prior[core].mean())
+            if added and likely < doubt:
+                result[region] = False
+            elif not added and likely > 1.0 - doubt:
+                result[region] = True
+    return result
 
 
 def carry(
@@ -96,14 +144,16 @@ def carry(
     votes = SurfaceVotes(cameras)
     found: dict[int, ViewMask] = {}
     for view, mask in clicked.items():
-        found[view] = ViewMask(mask.pixels, mask.score, None, mask.pixels.astype(np.float32))
+        found[view] = ViewMask(
+            mask.pixels, mask.score, None, mask.pixels.astype(np.float32), np.zeros(segmentation.size, dtype=bool)
+        )
         votes.add(seen[view], shrunk(mask.pixels, cameras.size))
     towards = cameras.centers / np.linalg.norm(cameras.centers, axis=1, keepdims=True).clip(1e-6)
     left = [view for view in seen if view not in found]
     while left:
         near = towards[left] @ towards[list(found)].T
         view = left.pop(int(near.max(axis=1).argmax()))
-        found[view] = segmentation.refine(view, enlarged(votes.ask(seen[view]), segmentation.size))
+        found[view] = segmentation.refine(seen[view], votes.ask(seen[view]))
         votes.add(seen[view], shrunk(found[view].pixels, cameras.size), CARRIED)
     return found
 
@@ -119,12 +169,12 @@ def agreement(before: Mapping[int, ViewMask], after: Mapping[int, ViewMask]) -> 
     return float(np.mean([iou(before[view].pixels, after[view].pixels) for view in after]))
 
 
-def to_array(masks: Mapping[int, ViewMask], views: int, size: tuple[int, int]) -> BoolArray:
-    """Masks [V, H, W]; views without one are empty."""
-    whole = np.zeros((views, *size), dtype=bool)
+def to_arrays(masks: Mapping[int, ViewMask], views: int, size: tuple[int, int]) -> tuple[BoolArray, BoolArray]:
+    """Masks [V, H, W], and where the target is hidden [V, H, W]; both are empty in other views."""
+    whole, hidden = np.zeros((2, views, *size), dtype=bool)
     for view, mask in masks.items():
-        whole[view] = mask.pixels
-    return whole
+        whole[view], hidden[view] = mask.pixels, mask.hidden
+    return whole, hidden
 
 
 def lost(masks: Mapping[int, ViewMask]) -> bool:

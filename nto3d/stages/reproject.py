@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -12,13 +12,16 @@ from scipy.cluster.vq import kmeans2
 
 from nto3d.geometry.cameras import RayCaster, scale_intrinsics
 from nto3d.stages.model import SurfaceModel
-from nto3d.types import BoolArray, Cameras, FloatArray, Prompts, RayBatch
+from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, Prompts, RayBatch
 
 LONGEST = 200  # pixels of a projection's longest side
 CHUNK = 8192  # rays at a time
 FEWEST = 12  # pixels of a projection that count as seeing the target
 POSITIVE, NEGATIVE = 4, 6  # points of a prompt
 OUTSIDE = 0.06  # negative points lie this far from the target, as a share of its size
+BLUR, DIFFERENT = 1.5, 0.3  # of colours that are compared: pixels; sum over channels of 0..1
+NARROW = 5  # pixels: narrower differences are none
+UNSURE = 0.45  # most that a prior says where the picture differs
 MARGIN = 0.05  # of the box, as a share of its size
 
 
@@ -29,12 +32,21 @@ class Projection:
     Attributes:
         view: index of the view. target: float32 [h, w] in 0..1, p(ray) of the target field (0 without one).
         depth: float32 [h, w] distance along the ray to the surface. opacity: float32 [h, w] of what lies in the sphere.
+        differs: bool [h, w], where the picture shows something else than the fields do.
     """
 
     view: int
     target: FloatArray
     depth: FloatArray
     opacity: FloatArray
+    differs: BoolArray
+
+    def prior(self, target: FloatArray, size: tuple[int, int]) -> FloatArray:
+        """A map of the target [h, w] as a prior for the whole picture, float32 [H, W] of `size`.
+
+        Where the picture differs from the fields, something may stand in front of the target: nothing is sure there.
+        """
+        return enlarged(np.where(self.differs, np.minimum(target, UNSURE), target), size)
 
 
 def reduced(cameras: Cameras, longest: int = LONGEST) -> Cameras:
@@ -47,8 +59,21 @@ def reduced(cameras: Cameras, longest: int = LONGEST) -> Cameras:
 
 
 @torch.no_grad()
-def project_views(model: SurfaceModel, cameras: Cameras, views: Iterable[int], dt: float) -> list[Projection]:
-    """Render what the fields show in views of (reduced) cameras; dt: sample length, normalized units."""
+def project_views(
+    model: SurfaceModel,
+    cameras: Cameras,
+    views: Iterable[int],
+    dt: float,
+    known: Mapping[int, Projection] | None = None,
+    images: ByteArray | None = None,
+) -> list[Projection]:
+    """Render what the fields show in views of (reduced) cameras.
+
+    Args:
+        dt: sample length, normalized units.
+        images: uint8 [V, H, W, 3], to compare the rendered colours with. known: earlier projections, from which
+            `differs` is taken where there are no images.
+    """
     device = model.variance.device
     caster = RayCaster(cameras, device)
     height, width = cameras.size
@@ -62,13 +87,31 @@ def project_views(model: SurfaceModel, cameras: Cameras, views: Iterable[int], d
         parts = []
         for start in range(0, len(rays), CHUNK):
             some = rays[start : start + CHUNK]
-            out = model.render_inside(some, dt, torch.full((len(some),), 0.5, device=device))
+            middle = torch.full((len(some),), 0.5, device=device)
+            out = model.render_inside(some, dt, middle) if images is None else model.render(some, dt, middle)
             target = torch.zeros_like(out.depth) if out.occupancy is None else out.occupancy
             depth = out.depth / out.opacity.clamp(min=1e-4)
-            parts.append(torch.stack([target, depth, out.opacity]).float().cpu())
-        maps = torch.cat(parts, dim=1).reshape(3, height, width).numpy()
-        found.append(Projection(view, maps[0], maps[1], maps[2]))
+            parts.append(torch.stack([target, depth, out.opacity, *out.rgb.unbind(dim=1)]).float().cpu())
+        maps = torch.cat(parts, dim=1).reshape(6, height, width).numpy()
+        differs = np.zeros((height, width), dtype=np.bool_)
+        if images is not None:
+            differs = _differs(images[view], maps[3:].transpose(1, 2, 0))
+        elif known is not None:
+            differs = known[view].differs
+        found.append(Projection(view, maps[0], maps[1], maps[2], differs))
     return found
+
+
+def _differs(image: ByteArray, rgb: FloatArray) -> BoolArray:
+    """Where a picture [H, W, 3] shows something else than the rendered colours [h, w, 3], float32 in 0..1."""
+    small = cv2.resize(image, rgb.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    difference = np.abs(cv2.GaussianBlur(small - rgb, (0, 0), BLUR)).sum(axis=2)
+    # Narrow differences are edges that the fields do not have in the very place
+    wide = cv2.morphologyEx(
+        (difference > DIFFERENT).view(np.uint8), cv2.MORPH_OPEN, np.ones((NARROW, NARROW), np.uint8)
+    )
+    grown: BoolArray = cv2.dilate(wide, np.ones((3, 3), np.uint8)) > 0
+    return grown
 
 
 def enlarged(small: FloatArray, size: tuple[int, int]) -> FloatArray:

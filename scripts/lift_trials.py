@@ -1,0 +1,184 @@
+"""Try the lift where the truth is known: other clicks, damaged first masks, fewer rounds, fewer kinds of prompts.
+
+    python scripts/lift_trials.py trials=clicks [count=10] [seed=0] [scene=...] [OVERRIDES]
+    python scripts/lift_trials.py trials=damage [scene=dtu scene.path=FOLDER scene.downscale=2] [OVERRIDES]
+    python scripts/lift_trials.py trials=rounds [OVERRIDES]
+
+`clicks`: random clicks inside the target in random training views. `damage`: the first mask with a fifth cut away, with
+a foreign patch, spilt over its outline. `rounds`: the click projected once (`lift.max_rounds=0`) against all rounds,
+with points, points and box, and everything as prompts. The scene needs masks to compare with; they are used for nothing
+else. Geometry is fitted once for all trials. Prints a table; `out=FOLDER` keeps the masks, rounds and a trials.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
+    sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from hydra import compose, initialize_config_dir  # noqa: E402
+from omegaconf import MISSING, OmegaConf  # noqa: E402
+
+from nto3d.build import build_device  # noqa: E402
+from nto3d.cli import CONFIG_FOLDER, guarded  # noqa: E402
+from nto3d.config import Config, PromptsConfig, PromptUse  # noqa: E402
+from nto3d.config_io import CONFIG_ERRORS, explain, register, to_config  # noqa: E402
+from nto3d.data.load import load_scene  # noqa: E402
+from nto3d.errors import InputError  # noqa: E402
+from nto3d.evaluate.damage import DAMAGES  # noqa: E402
+from nto3d.evaluate.masks import iou  # noqa: E402
+from nto3d.files import write_atomic  # noqa: E402
+from nto3d.run_lift import LiftRun  # noqa: E402
+from nto3d.types import Mask, Scene  # noqa: E402
+
+HEADER = ("trial", "first", "round 0", "last round", "mean", "least", "rounds", "seconds")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One lift: its name, its configuration, and what is done to the first mask (a key of DAMAGES, or nothing)."""
+
+    name: str
+    config: Config
+    damage: str | None = None
+
+
+def clicks(config: Config, scene: Scene, count: int, seed: int) -> Iterator[Trial]:
+    """Random pixels of the target in random training views, each in a trial."""
+    assert scene.masks is not None
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        view = int(rng.choice([view for view in scene.train if scene.masks[view].any()]))
+        rows, columns = np.nonzero(scene.masks[view])
+        pick = int(rng.integers(len(rows)))
+        # Pixels of the file: the middle of the scene's pixel
+        x, y = ((float(value) + 0.5) * config.scene.downscale - 0.5 for value in (columns[pick], rows[pick]))
+        prompts = PromptsConfig(view=view, points=[[x, y]])
+        yield Trial(f"{number}: view {view} [{x:g}, {y:g}]", dataclasses.replace(config, prompts=prompts))
+
+
+def damages(config: Config) -> Iterator[Trial]:
+    """The first mask as it is, and damaged in every way."""
+    yield Trial("undamaged", config)
+    for name in DAMAGES:
+        yield Trial(name, config, name)
+
+
+def rounds(config: Config) -> Iterator[Trial]:
+    """The click projected once, and all rounds; with some and all kinds of prompts."""
+    for use in PromptUse:
+        for number in (0, config.lift.max_rounds):
+            lift = dataclasses.replace(config.lift, max_rounds=number, prompts=use)
+            yield Trial(f"{use.value}, max_rounds={number}", dataclasses.replace(config, lift=lift))
+
+
+def run_trials(config: Config, scene: Scene, trials: Sequence[Trial], out: Path, seed: int) -> list[tuple[object, ...]]:
+    """Rows of HEADER, printed as they come."""
+    assert scene.masks is not None
+    device = build_device(config)
+    fitted = None
+    rows: list[tuple[object, ...]] = []
+    for number, trial in enumerate(trials):
+        folder = out / f"{number:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        lift = LiftRun(trial.config, scene, device, folder)
+        fitted = fitted or lift.fit_scene()
+        begun = time.perf_counter()
+        first = lift.first_masks()
+        if trial.damage is not None:
+            rng = np.random.default_rng(seed)
+            for view, mask in first.items():
+                keep = lift.prompts[view].points[lift.prompts[view].labels == 1].mean(axis=0)
+                pixels = DAMAGES[trial.damage](mask.pixels, scene.images[view], keep, rng)
+                first[view] = Mask(view, pixels, mask.score)
+        clicked = float(np.mean([iou(mask.pixels, scene.masks[view]) for view, mask in first.items()]))
+        masks = lift.masks(fitted, first)
+        each = [iou(masks[view].pixels, scene.masks[view]) for view in scene.train]
+        row = (
+            trial.name,
+            *(f"{value:.3f}" for value in (clicked, lift.rows[0][2], lift.rows[-1][2], np.mean(each), np.min(each))),
+            len(lift.rows) - 1,
+            f"{time.perf_counter() - begun:.0f}",
+        )
+        rows.append(row)
+        print("  ".join(str(value) for value in row), flush=True)
+    return rows
+
+
+def trial_config(overrides: Sequence[str], folder: str) -> Config:
+    """The configuration of train.py."""
+    register()
+    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        return to_config(compose("config", [f"output={folder}", *overrides]))
+
+
+@dataclass
+class Options:
+    """What the script itself takes."""
+
+    trials: str = MISSING
+    count: int = 10
+    seed: int = 0
+    out: str | None = None
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the trials that the command line names."""
+    names = {field.name for field in dataclasses.fields(Options)}
+    own = [argument for argument in argv if argument.partition("=")[0] in names]
+    options = parse_options(own)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(options.out or scratch)
+        config = trial_config([argument for argument in argv if argument not in own], str(folder))
+        scene = load_scene(config.scene)
+        if scene.masks is None:
+            raise InputError(f"{config.scene.path}: expected a scene with masks to compare with, found none")
+        makers = {
+            "clicks": lambda: clicks(config, scene, options.count, options.seed),
+            "damage": lambda: damages(config),
+            "rounds": lambda: rounds(config),
+        }
+        if options.trials not in makers:
+            raise InputError(f"trials: expected one of {', '.join(makers)}, got {options.trials}")
+        print("  ".join(HEADER), flush=True)
+        trials = list(makers[options.trials]())[: options.count]
+        rows = run_trials(config, scene, trials, folder, options.seed)
+        means = [float(str(row[4])) for row in rows]
+        print(f"mean of the means {np.mean(means):.3f}, worst {np.min(means):.3f}")
+        if options.out is not None:
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+            write_atomic(folder / "trials.csv", text.getvalue())
+
+
+def parse_options(argv: Sequence[str]) -> Options:
+    """The script's own arguments.
+
+    Raises:
+        InputError: one is missing or impossible.
+    """
+    try:
+        options = OmegaConf.to_object(
+            OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(list(argv)))
+        )
+    except CONFIG_ERRORS as error:
+        raise InputError(explain(error)) from error
+    assert isinstance(options, Options)
+    if options.count < 1 or options.seed < 0:
+        raise InputError(f"count, seed: expected at least 1 and 0, got {options.count} and {options.seed}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))
