@@ -197,6 +197,7 @@ class LiftConfig:
     """From the click to masks of all views."""
 
     scene_steps: int = 500  # of the geometry and colour of everything in the sphere
+    witnesses: int = 8  # views beside the clicked one that are asked for a first mask, too
     round_steps: int = 120  # of all fields in a round; twice as many in the first
     max_rounds: int = 3  # 0: carry the click's mask over the surface, once
     tol: float = 0.01  # stop when the masks of two rounds agree to 1 - tol (mean IoU)

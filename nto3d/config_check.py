@@ -58,6 +58,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "trainer.loss.curvature_weight": (0.0, _BIG),
     "trainer.loss.start_weight": (0.0, _BIG),
     "lift.scene_steps": (1, 10_000_000),
+    "lift.witnesses": (0, 1000),
     "lift.round_steps": (1, 10_000_000),
     "lift.max_rounds": (0, 1000),
     "lift.tol": (0.0, 1.0),

@@ -20,7 +20,7 @@ from nto3d.data.rays import RaySampler
 from nto3d.evaluate.geometry import load_points
 from nto3d.export.mesh_io import write_mesh
 from nto3d.geometry.occlusion import occluded_pixels
-from nto3d.lift_files import lift_metrics, read_masks, true_masks
+from nto3d.lift_files import lift_metrics, read_masks, read_rounds, true_masks
 from nto3d.report.pictures import ViewPictures, normal_picture
 from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, read_run_info
 from nto3d.run_lift import find_masks
@@ -188,5 +188,6 @@ def _report(
     entries = read_run_info(run_dir)
     config_yaml = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
     command = str(entries[-1]["command"]) if entries else ""
-    write_run_report(run_dir, scene, mesh, metrics, pictures, logger.history, command, config_yaml)
+    rounds = read_rounds(run_dir) if _clicked(config) else []
+    write_run_report(run_dir, scene, mesh, metrics, pictures, logger.history, command, config_yaml, rounds)
     log.info("report: %s", run_dir / "report.html")

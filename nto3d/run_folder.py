@@ -1,7 +1,8 @@
 """The folder of a run: who may start in it, and what is kept there about how it was made. Imports no torch.
 
 Files: config.yaml (the resolved configuration), run.json (commands and versions), checkpoint.pt, log.txt, scalars.csv,
-tensorboard/, mesh.ply, metrics.json, report.html.
+tensorboard/, mesh.ply, metrics.json, report.html. Of a lift: masks/, rounds.csv, lift/, tensorboard/lift,
+tensorboard/rounds.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ LOG_NAME = "log.txt"
 SCALARS_NAME = "scalars.csv"
 TENSORBOARD_NAME = "tensorboard"
 LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv", "lift/hidden"
+ROUND_NAMES = "round_*"  # folders in LIFT_NAME
 _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
 
 
@@ -63,15 +65,15 @@ def claim(run_dir: Path, config: Config) -> None:
 
 def unclaim(run_dir: Path) -> None:
     """A run that stopped before its first checkpoint leaves its folder as it was, ready for the next try."""
-    events = run_dir / TENSORBOARD_NAME
-    for path in events.glob("events.out.tfevents.*"):
-        path.unlink()
     for name in (CONFIG_NAME, INFO_NAME, LOG_NAME, SCALARS_NAME, ROUNDS_NAME, f"{LIFT_NAME}/{SCALARS_NAME}"):
         (run_dir / name).unlink(missing_ok=True)
-    for name in (MASKS_NAME, HIDDEN_NAME):
-        for path in (run_dir / name).glob("*.png"):
+    pictures = [f"{name}/*.png" for name in (MASKS_NAME, HIDDEN_NAME, f"{LIFT_NAME}/{ROUND_NAMES}")]
+    for pattern in (*pictures, f"{TENSORBOARD_NAME}/**/events.out.tfevents.*"):
+        for path in run_dir.glob(pattern):
             path.unlink()
-    for folder in (events, run_dir / HIDDEN_NAME, run_dir / LIFT_NAME, run_dir / MASKS_NAME, run_dir):
+    own = [run_dir / name for name in (TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME)]
+    inner = [path for folder in own for path in folder.rglob("*") if path.is_dir()]
+    for folder in sorted((run_dir, *own, *inner), key=lambda path: len(path.parts), reverse=True):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 

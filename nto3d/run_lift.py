@@ -17,16 +17,17 @@ from nto3d.build import build_model, build_optimizer, build_schedule, build_segm
 from nto3d.config import Config, MaskUse
 from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError
-from nto3d.lift_files import write_masks, write_rounds
-from nto3d.run_folder import HIDDEN_NAME, LIFT_NAME, MASKS_NAME
+from nto3d.lift_files import RoundPictures, write_masks, write_rounds
+from nto3d.run_folder import HIDDEN_NAME, LIFT_NAME, MASKS_NAME, TENSORBOARD_NAME
 from nto3d.segment.prompts import read_prompts
 from nto3d.stages.lift import Lift
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.refine import Segmentation, ViewMask, agreement, carry, mean_truth_iou, to_arrays
 from nto3d.stages.reproject import Projection, project_views, reduced
+from nto3d.stages.witnesses import transferred, weights
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
-from nto3d.types import BoolArray, Mask, Scene
+from nto3d.types import BoolArray, Mask, Prompts, Scene
 
 log = logging.getLogger("nto3d")
 DT = 0.01  # sample length of projections, normalized units
@@ -90,6 +91,7 @@ class LiftRun:
         self.views = sorted(set(scene.train) | set(self.prompts))
         self.threads = torch.get_num_threads()
         self.rows: list[tuple[float, ...]] = []
+        self.pictures = RoundPictures(run_dir, scene, self.prompts, config.logger.tensorboard)
         self.begun = time.perf_counter()
 
     def first_masks(self) -> dict[int, Mask]:
@@ -120,25 +122,33 @@ class LiftRun:
         model.load_state_dict(fitted.model)
         optimizer = build_optimizer(self.config, model)
         optimizer.load_state_dict(fitted.optimizer)
-        seen = {view: fitted.seen[view] for view in self.views}
-        masks = carry(self.segmentation, self.cameras, seen, clicked)
+        first = self._with_witnesses(clicked, {view: fitted.seen[view] for view in self.views})
+        believed = weights(first, clicked, self.cameras, fitted.seen)
+        held_out = [view for view in range(len(self.scene.cameras)) if view not in self.views]
+        masks = carry(self.segmentation, self.cameras, fitted.seen, first, believed, self.prompts, held_out)
         self._note(masks, None)
         self._add_target(model, optimizer)
         for number in range(1, lift.max_rounds + 1):
-            before, masks = masks, self._round(number, model, optimizer, masks, fitted)
+            before, masks = masks, masks | self._round(number, model, optimizer, masks, fitted)
             self._note(masks, before)
-            if agreement(before, masks) > 1.0 - lift.tol:
+            if agreement(before, masks, self.views) > 1.0 - lift.tol:
                 break
-        held_out = [view for view in range(len(self.scene.cameras)) if view not in masks]
         if lift.max_rounds:
             rest = self._project(model, held_out, fitted)
-            masks |= self.segmentation.refine_all(rest.values(), self.prompts, self.threads, DOUBT)
-        else:
-            known = {view: Mask(view, mask.pixels, mask.trust) for view, mask in masks.items()}
-            masks |= carry(self.segmentation, self.cameras, fitted.seen, known)
+            masks = masks | self.segmentation.refine_all(rest.values(), self.prompts, self.threads, DOUBT)
         self._write(masks)
         write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks
+
+    def _with_witnesses(self, clicked: Mapping[int, Mask], seen: Mapping[int, Projection]) -> dict[int, Mask]:
+        """The clicked views' masks, and first masks of views in which the same clicks can be seen."""
+        each = -(-self.config.lift.witnesses // len(self.prompts))
+        asked: dict[int, Prompts] = {}
+        for prompts in self.prompts.values():
+            for other in transferred(prompts, self.scene.cameras, seen, each):
+                if other.view not in clicked:
+                    asked.setdefault(other.view, other)
+        return {**clicked, **self.segmentation.ask_all(list(asked.values()), self.threads)}
 
     def _add_target(self, model: SurfaceModel, optimizer: torch.optim.Optimizer) -> None:
         """A fresh target field, and slower rates for all the others."""
@@ -195,7 +205,8 @@ class LiftRun:
         schedule = build_schedule(dataclasses.replace(self.config, trainer=config))
         folder = self.run_dir / LIFT_NAME
         folder.mkdir(exist_ok=True)
-        logger = RunLogger(folder, schedule.steps, first, title="lift")
+        events = self.run_dir / TENSORBOARD_NAME / LIFT_NAME if self.config.logger.tensorboard else False
+        logger = RunLogger(folder, schedule.steps, first, events, title="lift")
         fit(stage, optimizer, dataclasses.replace(schedule, image_every=0), logger, lambda step: None, folder, first)
 
     def _project(self, model: SurfaceModel, views: Sequence[int], fitted: SceneFit) -> dict[int, Projection]:
@@ -203,7 +214,7 @@ class LiftRun:
 
     def _note(self, masks: dict[int, ViewMask], before: dict[int, ViewMask] | None) -> None:
         """Say how the masks are, and add the round to rounds.csv."""
-        same = agreement(before, masks) if before is not None else float("nan")
+        same = agreement(before, masks, self.views) if before is not None else float("nan")
         truth, views = self.scene.masks, self.scene.train
         mean = least = float("nan")
         if truth is not None:
@@ -216,6 +227,7 @@ class LiftRun:
         )
         write_rounds(self.run_dir, self.rows)
         self._write(masks)
+        self.pictures.note(self.rows[-1], masks)
 
     def _write(self, masks: dict[int, ViewMask]) -> None:
         write_masks(self.run_dir / MASKS_NAME, {view: mask.pixels for view, mask in masks.items()})

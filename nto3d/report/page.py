@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 from nto3d.files import write_atomic
+from nto3d.report.lift import LiftRound
+from nto3d.report.lift_section import lift_section
 from nto3d.report.pictures import (
     DEPTH_MAP,
     ERROR_MAP,
@@ -41,6 +43,7 @@ def write_report(
     turntables: Mapping[str, Sequence[ByteArray]] | None = None,
     config_yaml: str = "",
     notes: Sequence[str] = (),
+    rounds: Sequence[LiftRound] = (),
 ) -> None:
     """Write the page; every text in it is escaped.
 
@@ -52,6 +55,7 @@ def write_report(
         curves: name -> (steps [N], values [N]).
         turntables: name -> frames uint8 [H, W, 3], shown moving and side by side.
         config_yaml: the whole configuration, folded in. notes: sentences under the title.
+        rounds: of the lift, where there was one.
 
     Raises:
         InputError: the file cannot be written.
@@ -60,6 +64,7 @@ def write_report(
         _head(title, command, notes),
         _section("Metrics", _metrics(metrics)),
         _section("Surface", "".join(_turntable(name, frames) for name, frames in (turntables or {}).items())),
+        _section("From the click", lift_section(rounds)),
         _section("Held-out views", _views(views)),
         _section("Training", _charts(curves or {})),
         _section("Configuration", _config(config_yaml)),

@@ -80,10 +80,10 @@ def error_ceiling(views: Sequence[ViewPictures]) -> float:
     return float(np.clip(np.ceil(largest / 0.05), 1, 20)) * 0.05
 
 
-def data_uri(picture: ByteArray) -> str:
-    """A picture uint8 [H, W, 3] as a JPEG (quality 90) data URI."""
+def data_uri(picture: ByteArray, quality: int = 90) -> str:
+    """A picture uint8 [H, W, 3] as a JPEG data URI."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="JPEG", quality=90, subsampling=0, optimize=True)
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=quality, subsampling=0, optimize=True)
     return _uri(buffer, "jpeg")
 
 

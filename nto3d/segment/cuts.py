@@ -33,7 +33,7 @@ def grab_cut(image: ByteArray, labels: ByteArray, iterations: int, seed: int) ->
         return None
     found = labels.copy()
     background, foreground = np.zeros((1, PARAMETERS)), np.zeros((1, PARAMETERS))
-    cv2.setRNGSeed(seed)  # the mixtures start from k-means, whose random state is global
+    cv2.setRNGSeed(seed)  # the mixtures start from k-means; every thread has its own random state
     cv2.grabCut(image, found, None, background, foreground, iterations, cv2.GC_INIT_WITH_MASK)
     return (found & 1) == 1, Colors(background, foreground)
 

@@ -61,7 +61,7 @@ class FirstMask:
 
 
 def first_mask(image: ByteArray, pointers: Pointers, seed: int) -> FirstMask | None:
-    """The most convincing mask in a small picture [H, W, 3]; None where every guess came out empty."""
+    """The most convincing mask in a small picture [H, W, 3]; None where every guess is empty or unbelievable."""
     regions = Regions(image)
     fixed = _fixed(regions.size, pointers)
 
@@ -78,6 +78,8 @@ def first_mask(image: ByteArray, pointers: Pointers, seed: int) -> FirstMask | N
         return None
     believed = [believable(image, regions.edges, mask, pointers.inside) for mask in masks]
     votes = (np.array(believed) * np.array([sharpness(regions.edges, mask) for mask in masks]) ** 2) ** 4
+    if not votes.any():
+        return None
     share = np.tensordot(votes / votes.sum(), np.stack(masks).astype(np.float64), axes=1)
     masks += follow(_agreed(share))
     scores = [
@@ -115,7 +117,7 @@ def separation(image: ByteArray, mask: BoolArray) -> float:
     code = (step[..., 0] * 8 + step[..., 1]) * 8 + step[..., 2]
     within = np.bincount(code[mask], minlength=512) / max(1, int(np.count_nonzero(mask)))
     beyond = np.bincount(code[~mask], minlength=512) / max(1, int(np.count_nonzero(~mask)))
-    return 1.0 - float(np.sqrt(within * beyond).sum())
+    return max(0.0, 1.0 - float(np.sqrt(within * beyond).sum()))
 
 
 def edge_ranks(image: ByteArray) -> FloatArray:

@@ -8,7 +8,7 @@ outline is cut once more at full size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from nto3d.segment.cuts import (
     grab_cut,
     keep_touching,
 )
-from nto3d.segment.first_mask import Pointers, edge_ranks, first_mask, separation, sharpness
+from nto3d.segment.first_mask import Pointers, Regions, edge_ranks, first_mask, separation, sharpness
 from nto3d.segment.window import Window
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts
 
@@ -83,7 +83,8 @@ class GrabCutSegmenter:
     def segment(self, embedded: ByteArray, prompts: Prompts) -> Mask:
         """The mask of the target.
 
-        A prior is trusted outside of its band; clicks are always followed. The box bounds a mask without a prior; with
+        A prior is trusted outside of its band; clicks are always followed. A negative one inside the prior takes with
+        it what is rather linked to it than to a positive one, by colour. The box bounds a mask without a prior; with
         one, it is widened by the band, since it may have been made from the prior.
 
         The score is a product: how far the masks of the band and of half the band agree (IoU), how unlike the colours
@@ -132,6 +133,7 @@ class GrabCutSegmenter:
         scale = window.factor * float(np.sqrt(max(int(np.count_nonzero(prior > 0.5)), 1)))
         widen = band * scale if prompts.prior is not None else 0.0
         pointers = _pointers(window, prompts, widen)
+        likely = _undisputed(small, likely, pointers)
         cut = self._cut(small, likely, band * scale, pointers)
         if cut is None:
             return prior > 0.5, 0.0
@@ -139,7 +141,8 @@ class GrabCutSegmenter:
         agreement = _iou(cut.mask, narrow.mask) if narrow is not None else 0.0
         score = agreement * separation(small, cut.mask) ** 0.5 * sharpness(edge_ranks(small), cut.mask) ** 2
         pixels = np.zeros(size, dtype=np.bool_)
-        pixels[window.top : window.bottom, window.left : window.right] = self._refined(image, window, cut, prior)
+        full = _pointers(replace(window, size=window.whole), prompts, widen / window.factor)
+        pixels[window.top : window.bottom, window.left : window.right] = self._refined(image, window, cut, full)
         return pixels, score
 
     def _cut(self, image: ByteArray, prior: FloatArray, band: float, pointers: Pointers) -> _Cut | None:
@@ -152,8 +155,12 @@ class GrabCutSegmenter:
         mask = keep_touching(found[0], core)
         return _Cut(fill_holes(mask, HOLE) & (labels != BACKGROUND), found[1])
 
-    def _refined(self, image: ByteArray, window: Window, cut: _Cut, prior: FloatArray) -> BoolArray:
-        """The mask in the window's own pixels, its outline cut again where the window was reduced."""
+    def _refined(self, image: ByteArray, window: Window, cut: _Cut, pointers: Pointers) -> BoolArray:
+        """The mask in the window's own pixels, its outline cut again where the window was reduced.
+
+        Args:
+            pointers: in the window's own pixels.
+        """
         mask = window.enlarge(cut.mask)
         if window.size == window.whole:
             return mask
@@ -161,9 +168,10 @@ class GrabCutSegmenter:
         unsure = np.where(mask, depth_inside(mask), depth_inside(~mask)) <= reach
         labels = np.where(mask, TARGET, BACKGROUND).astype(np.uint8)
         labels[unsure] = np.where(mask, MAYBE_TARGET, MAYBE_BACKGROUND)[unsure]
+        pointed = _point(labels, pointers)
         part = np.ascontiguousarray(image[window.top : window.bottom, window.left : window.right])
         fine = cut_in_tiles(part, labels, cut.colors)
-        return fill_holes(keep_touching(fine, labels == TARGET), HOLE)
+        return fill_holes(keep_touching(fine, labels == TARGET), HOLE) & ~(pointed & (labels == BACKGROUND))
 
 
 def band_labels(prior: FloatArray, band: float, pointers: Pointers) -> ByteArray:
@@ -174,12 +182,34 @@ def band_labels(prior: FloatArray, band: float, pointers: Pointers) -> ByteArray
     labels[(outer >= band) & (prior < UNLIKELY)] = BACKGROUND
     if region.any():
         labels[(inner >= min(band, DEEPEST * float(inner[region].max()))) & (prior > LIKELY)] = TARGET
-    if pointers.inside is not None:
-        labels[~pointers.inside] = BACKGROUND
-    for clicks, label in ((pointers.negative, BACKGROUND), (pointers.positive, TARGET)):
-        if len(clicks):
-            labels[distance_from(labels.shape, clicks) <= CLICK_RADIUS] = label
+    _point(labels, pointers)
     return labels
+
+
+def _point(labels: ByteArray, pointers: Pointers) -> BoolArray:
+    """Write over labels [H, W] what box and clicks say; returns where [H, W]."""
+    written = np.zeros(labels.shape, dtype=np.bool_) if pointers.inside is None else ~pointers.inside
+    labels[written] = BACKGROUND
+    # The second time clicks take back their own pixels from others beside them
+    for radius in (CLICK_RADIUS, 0.0):
+        for clicks, label in ((pointers.negative, BACKGROUND), (pointers.positive, TARGET)):
+            if len(clicks):
+                near = distance_from(labels.shape, clicks) <= radius
+                labels[near] = label
+                written |= near
+    return written
+
+
+def _undisputed(image: ByteArray, prior: FloatArray, pointers: Pointers) -> FloatArray:
+    """The prior [H, W] without what is rather linked to a negative click in it than to a positive one."""
+    negative, positive = pointers.negative, pointers.positive
+    region = fill_holes(prior > 0.5, 1.0)  # a first mask may have left out just the click
+    negative = negative[region[negative[:, 1], negative[:, 0]]]
+    if not len(negative) or not len(positive):
+        return prior
+    regions = Regions(image)
+    undisputed: FloatArray = np.where(regions.flood(negative) < regions.flood(positive), 0.0, prior)
+    return undisputed
 
 
 def _surroundings(prior: FloatArray, prompts: Prompts, band: float, longest: int) -> Window:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from nto3d.evaluate.images import image_metrics, psnr, ssim
 from nto3d.evaluate.masks import iou
 from nto3d.export.clean import clean_mesh
 from nto3d.files import write_atomic
+from nto3d.report.lift import LiftRound
 from nto3d.report.page import write_report
 from nto3d.report.pictures import ViewPictures
 from nto3d.report.shade import Shading, guess_up, turntable
@@ -100,8 +101,9 @@ def write_run_report(
     history: History,
     command: str,
     config_yaml: str,
+    rounds: Sequence[LiftRound] = (),
 ) -> None:
-    """Write RUN/report.html."""
+    """Write RUN/report.html; `rounds` are those of the lift, where there was one."""
     curves = {name: (np.asarray(steps), np.asarray(values)) for name, (steps, values) in history.items()}
     up = guess_up(scene.cameras.cam_to_world[list(scene.train)])
     up = scene.world_from_normalized[:3, :3] @ up / scene.scale
@@ -115,4 +117,5 @@ def write_run_report(
         curves=curves,
         turntables={name: turntable(mesh, 10, (300, 300), up, shading) for name, shading in shadings.items()},
         config_yaml=config_yaml,
+        rounds=rounds,
     )

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 
 from nto3d.config import PromptUse
+from nto3d.errors import InputError
 from nto3d.evaluate.masks import iou
 from nto3d.segment.base import Segmenter
 from nto3d.stages.propagate import SurfaceVotes
-from nto3d.stages.reproject import Projection, enlarged, prompts_from
+from nto3d.stages.reproject import Projection, enlarged, prompts_from, shrunk
 from nto3d.types import BoolArray, Cameras, FloatArray, Mask, Prompts, Scene
 
 THICK = 0.03  # half width of a region that matters, as a share of the target's size
@@ -93,6 +94,18 @@ class Segmentation:
             pixels = settled(mask.pixels, prior, doubt) if doubt else mask.pixels
         return ViewMask(pixels, agreement * mask.score, prompts, prior, in_front & ~pixels)
 
+    def ask_all(self, prompts: Sequence[Prompts], threads: int) -> dict[int, Mask]:
+        """`ask` for many views; those in which nothing stands out are left out."""
+
+        def answer(some: Prompts) -> Mask | None:
+            try:
+                return self.ask(some)
+            except InputError:
+                return None
+
+        with ThreadPoolExecutor(threads) as pool:
+            return {mask.view: mask for mask in pool.map(answer, prompts) if mask is not None}
+
     def refine_all(
         self, projections: Iterable[Projection], clicks: Mapping[int, Prompts], threads: int, doubt: float = 0.0
     ) -> dict[int, ViewMask]:
@@ -134,39 +147,42 @@ def settled(mask: BoolArray, prior: FloatArray, doubt: float) -> BoolArray:
 
 
 def carry(
-    segmentation: Segmentation, cameras: Cameras, seen: Mapping[int, Projection], clicked: Mapping[int, Mask]
+    segmentation: Segmentation,
+    cameras: Cameras,
+    seen: Mapping[int, Projection],
+    first: Mapping[int, Mask],
+    believed: Mapping[int, float],
+    clicks: Mapping[int, Prompts],
+    held_out: Sequence[int] = (),
 ) -> dict[int, ViewMask]:
     """Masks of all views in `seen`, each from those of views beside it, the nearest to a known one first.
 
+    The first masks vote, but they are found anew like all others: any of them may be wrong.
+
     Args:
-        cameras: of the projections (reduced). seen: the scene's surface in each view. clicked: the first masks.
+        cameras: of the projections (reduced). seen: the scene's surface in each view.
+        first: masks that were found without a projection. believed: how much each of them counts, 0..1.
+        clicks: of the user, by view. held_out: views that are asked last and of which others learn nothing.
     """
     votes = SurfaceVotes(cameras)
-    found: dict[int, ViewMask] = {}
-    for view, mask in clicked.items():
-        found[view] = ViewMask(
-            mask.pixels, mask.score, None, mask.pixels.astype(np.float32), np.zeros(segmentation.size, dtype=bool)
-        )
-        votes.add(seen[view], shrunk(mask.pixels, cameras.size))
+    for view, mask in first.items():
+        votes.add(seen[view], shrunk(mask.pixels, cameras.size), believed[view])
+    found = {view: segmentation.refine(seen[view], votes.ask(seen[view]), clicks.get(view)) for view in first}
     towards = cameras.centers / np.linalg.norm(cameras.centers, axis=1, keepdims=True).clip(1e-6)
-    left = [view for view in seen if view not in found]
+    left = [view for view in seen if view not in found and view not in held_out]
     while left:
         near = towards[left] @ towards[list(found)].T
         view = left.pop(int(near.max(axis=1).argmax()))
-        found[view] = segmentation.refine(seen[view], votes.ask(seen[view]))
+        found[view] = segmentation.refine(seen[view], votes.ask(seen[view]), clicks.get(view))
         votes.add(seen[view], shrunk(found[view].pixels, cameras.size), CARRIED)
+    for view in held_out:
+        found[view] = segmentation.refine(seen[view], votes.ask(seen[view]), clicks.get(view))
     return found
 
 
-def shrunk(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
-    """A mask [H, W] in reduced pixels (h, w)."""
-    small: BoolArray = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0.5
-    return small
-
-
-def agreement(before: Mapping[int, ViewMask], after: Mapping[int, ViewMask]) -> float:
-    """Mean IoU of two rounds' masks over the views of the second."""
-    return float(np.mean([iou(before[view].pixels, after[view].pixels) for view in after]))
+def agreement(before: Mapping[int, ViewMask], after: Mapping[int, ViewMask], views: Sequence[int]) -> float:
+    """Mean IoU of two rounds' masks over some views."""
+    return float(np.mean([iou(before[view].pixels, after[view].pixels) for view in views]))
 
 
 def to_arrays(masks: Mapping[int, ViewMask], views: int, size: tuple[int, int]) -> tuple[BoolArray, BoolArray]:

@@ -120,6 +120,12 @@ def enlarged(small: FloatArray, size: tuple[int, int]) -> FloatArray:
     return large
 
 
+def shrunk(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
+    """A mask [H, W] in reduced pixels (h, w)."""
+    small: BoolArray = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0.5
+    return small
+
+
 def prompts_from(view: int, prior: FloatArray, seed: int = 0) -> Prompts | None:
     """Prompts of a projection: points, a box and the projection itself.
 

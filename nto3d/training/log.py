@@ -80,7 +80,7 @@ class RunLogger:
         run_dir: Path,
         total: int,
         start: int = 0,
-        tensorboard: bool = False,
+        tensorboard: bool | Path = False,
         title: str = "training",
         terminal: bool | None = None,
     ) -> None:
@@ -90,7 +90,7 @@ class RunLogger:
             run_dir: the run's folder.
             total: the number of steps of the whole training.
             start: steps done already; what was logged past them is dropped.
-            tensorboard: also write RUN/tensorboard.
+            tensorboard: also write TensorBoard's events, to RUN/tensorboard or to a folder.
             title: shown before the bar.
             terminal: show a bar; None: if stderr is a terminal.
 
@@ -100,7 +100,8 @@ class RunLogger:
         self.history: History = read_scalars(run_dir / SCALARS_NAME, start) if start else {}
         self._path = run_dir / SCALARS_NAME
         write_atomic(self._path, _to_csv(self.history))
-        self._writer = _open_tensorboard(run_dir / TENSORBOARD_NAME, start) if tensorboard else None
+        folder = tensorboard if isinstance(tensorboard, Path) else run_dir / TENSORBOARD_NAME
+        self._writer = open_tensorboard(folder, start) if tensorboard else None
         self._total, self._step, self._title = total, start, title
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._bar: Progress | None = None
@@ -257,7 +258,12 @@ def _open_bar(title: str, total: int, done: int) -> tuple[Progress, TaskID]:
     return bar, task
 
 
-def _open_tensorboard(folder: Path, start: int) -> SummaryWriter:
+def open_tensorboard(folder: Path, start: int = 0) -> SummaryWriter:
+    """A writer of TensorBoard's events; what an earlier one wrote into the folder past step `start` is not shown.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
     from torch.utils.tensorboard import SummaryWriter  # only where wanted: its import costs time and memory
 
     try:

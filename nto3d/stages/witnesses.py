@@ -1,0 +1,107 @@
+"""First masks of more than the clicked view: what one view's segmenter gets wrong, most others get right.
+
+A click stands for a point of the surface, and other views see that point, too. Each of them is asked on its own, so a
+shadow, a neighbour or half of the target that one answer mistakes is outvoted before the masks are carried on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from nto3d.geometry.cameras import RayCaster, project
+from nto3d.stages.propagate import SurfaceVotes
+from nto3d.stages.reproject import Projection, shrunk
+from nto3d.types import Cameras, FloatArray, Mask, Prompts
+
+SOLID = 0.5  # opacity of a pixel that shows surface
+NEAR = 0.06  # normalized units: a view sees a point if its surface is no farther from it
+FAITH = 4.0  # power of a mask's agreement with the others
+OWN = 2.0  # how much a mask counts that the user pointed at, beside that of another view
+
+
+def transferred(prompts: Prompts, cameras: Cameras, seen: Mapping[int, Projection], count: int) -> list[Prompts]:
+    """A view's clicks in the nearest other views that see them.
+
+    Args:
+        prompts: points in pixels of the whole pictures. cameras: of the whole pictures.
+        seen: what the geometry shows in each view. count: of views at the most.
+
+    Returns:
+        Prompts with points alone; those in which no positive point is in sight are left out.
+    """
+    points = _on_surface(prompts, cameras, seen[prompts.view])
+    found: list[Prompts] = []
+    for view in _nearest(cameras, prompts.view, list(seen)):
+        if len(found) == count:
+            break
+        xy, _ = project(cameras.intrinsics[view], cameras.cam_to_world[view], points)
+        distance = np.linalg.norm(points - cameras.centers[view], axis=1)
+        ahead = np.isfinite(points).all(axis=1)
+        ahead[ahead] &= ((points - cameras.centers[view]) @ cameras.cam_to_world[view][:, 2])[ahead] > 0.0
+        column, row, inside = _reduced_pixels(xy, cameras, seen[view])
+        in_sight = ahead & inside
+        shown = seen[view].depth[row[in_sight], column[in_sight]]
+        clear = (np.abs(shown - distance[in_sight]) < NEAR) & ~seen[view].differs[row[in_sight], column[in_sight]]
+        in_sight[in_sight] = clear
+        if (in_sight & (prompts.labels == 1)).any():
+            found.append(Prompts(view, xy[in_sight], prompts.labels[in_sight]))
+    return found
+
+
+def weights(
+    masks: Mapping[int, Mask], own: Mapping[int, Mask], cameras: Cameras, seen: Mapping[int, Projection]
+) -> dict[int, float]:
+    """How far each first mask is to be believed, 0..1: by its agreement with what the others say of its surface.
+
+    Args:
+        masks: first masks in whole pictures. own: those of them that the user pointed at. cameras: reduced, as `seen`.
+    """
+    if len(masks) < 3:
+        return dict.fromkeys(masks, 1.0)
+    agreement = {}
+    for view, mask in masks.items():
+        votes = SurfaceVotes(cameras)
+        for other in masks:
+            if other != view:
+                votes.add(seen[other], shrunk(masks[other].pixels, cameras.size))
+        said = votes.ask(seen[view])
+        known = np.abs(said - 0.5) > 0.01
+        pixels = shrunk(mask.pixels, cameras.size)
+        both, either = np.minimum(said, pixels)[known].sum(), np.maximum(said, pixels)[known].sum()
+        agreement[view] = float(both / either) if either > 0 else 0.0
+    best = max(max(agreement.values()), 1e-6)
+    return {view: (value / best) ** FAITH * (OWN if view in own else 1.0) / OWN for view, value in agreement.items()}
+
+
+def _nearest(cameras: Cameras, view: int, views: Sequence[int]) -> list[int]:
+    """The other views, by the angle between their centres."""
+    towards = cameras.centers / np.linalg.norm(cameras.centers, axis=1, keepdims=True).clip(1e-6)
+    others = [other for other in views if other != view]
+    order = np.argsort(-(towards[others] @ towards[view]), kind="stable") if others else []
+    return [others[int(place)] for place in order]
+
+
+def _on_surface(prompts: Prompts, cameras: Cameras, seen: Projection) -> FloatArray:
+    """Points [P, 3] of the surface under the clicks, NaN where there is none."""
+    view = torch.full((len(prompts.points),), prompts.view)
+    origins, directions = RayCaster(cameras, "cpu")(view, torch.from_numpy(prompts.points).float())
+    column, row, inside = _reduced_pixels(prompts.points, cameras, seen)
+    points = np.full((len(row), 3), np.nan)
+    solid = inside & (seen.opacity[row, column] > SOLID)
+    depth = seen.depth[row, column][:, None]
+    points[solid] = (origins.numpy() + directions.numpy() * depth)[solid]
+    return points
+
+
+def _reduced_pixels(xy: FloatArray, cameras: Cameras, seen: Projection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Column and row of the projection's pixels at coordinates [P, 2] of the whole picture, and which lie inside."""
+    height, width = seen.depth.shape
+    factor = np.array([width / cameras.size[1], height / cameras.size[0]])
+    with np.errstate(invalid="ignore"):
+        place = np.rint((xy + 0.5) * factor - 0.5)
+        inside = ((place >= 0) & (place < [width, height])).all(axis=1)
+    column, row = np.where(inside[:, None], place, 0).astype(np.int64).T
+    return column, row, inside
