@@ -42,6 +42,7 @@ SOFT, SHARP = 20.0, 80.0  # initial sharpness of a sphere, and of a start that l
 SAM_CACHE = Path(".cache") / "sam"  # in the scene's folder
 TARGET_LEVELS, TARGET_FINEST = 8, 128  # of the target field's hash grid: an object's outline, not its texture
 LEAST_SOLID = 1e-4  # share of the cells that the photo hull must have
+DISSENT = 0.05  # share of the views whose found masks may lack a part of the target
 SHARE_OF_INSCRIBED = 0.675  # of the largest sphere that fits into the hull
 PRECISIONS = {
     Precision.float32: torch.float32,
@@ -142,7 +143,9 @@ def build_model(
     Raises:
         InputError: the hull is empty (the masks contradict each other), or the backend is missing.
     """
-    hull = visual_hull(scene.cameras, scene.train, config.trainer.grid_resolution, masks, unknown)
+    # Masks that were found in single views are wrong here and there, and a hull takes away what any of them lacks
+    dissent = 0.0 if config.segmenter.name is SegmenterName.precomputed else DISSENT
+    hull = visual_hull(scene.cameras, scene.train, config.trainer.grid_resolution, masks, unknown, dissent=dissent)
     if not hull.any():
         raise InputError(
             f"{config.scene.path}: the masks of the training views have no common volume in the unit sphere"

@@ -135,7 +135,7 @@ class LiftRun:
                 break
         if lift.max_rounds:
             rest = self._project(model, held_out, fitted)
-            masks = masks | self.segmentation.refine_all(rest.values(), self.prompts, self.threads, DOUBT)
+            masks = masks | self.segmentation.refine_all(rest.values(), self.prompts, self.threads, DOUBT, masks)
         self._write(masks)
         write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks
@@ -198,7 +198,7 @@ class LiftRun:
                 f"round {number}: the target was lost, its projection is empty in all views (clicked in view "
                 f"{min(self.prompts)}); the last good masks are in {self.run_dir / MASKS_NAME}"
             )
-        return self.segmentation.refine_all(projections.values(), self.prompts, self.threads, DOUBT)
+        return self.segmentation.refine_all(projections.values(), self.prompts, self.threads, DOUBT, masks)
 
     def _fit(self, stage: Lift, optimizer: torch.optim.Optimizer, steps: int, first: int, decay: float) -> None:
         config = dataclasses.replace(self.config.trainer, steps=first + steps, decay=decay)

@@ -24,6 +24,7 @@ def visual_hull(
     masks: BoolArray | None = None,
     unknown: BoolArray | None = None,
     margin: float = 2.0,
+    dissent: float = 0.0,
 ) -> BoolArray:
     """Cells in which a surface can lie (Laurentini 1994, on a grid, and generous).
 
@@ -34,6 +35,7 @@ def visual_hull(
     Args:
         cameras: of the scene. views: indices to use. resolution: G. masks: bool [V, H, W], or None.
         unknown: bool [V, H, W], pixels that have no say (see `occlusion.occluded_pixels`), or None.
+        margin: pixels. dissent: share of the views that see a cell which may show background there and be wrong.
 
     Returns:
         bool [G, G, G]; only cells that touch the unit sphere are set.
@@ -41,7 +43,7 @@ def visual_hull(
     half_diagonal = 3**0.5 / resolution
     centers = cell_centers(resolution).reshape(-1, 3)
     alive = np.nonzero(np.linalg.norm(centers, axis=1) < 1.0 + half_diagonal)[0]
-    seen = np.zeros(len(centers), dtype=np.int16)
+    seen, against = np.zeros((2, len(centers)), dtype=np.int16)
     for view in views:
         inside, row, column, z = pixels_of(cameras, view, centers[alive].astype(np.float64))
         seen[alive[inside]] += 1
@@ -52,9 +54,11 @@ def visual_hull(
                 continue  # nothing is known of a view without a mask
             distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
             focal = max(cameras.intrinsics[view, 0, 0], cameras.intrinsics[view, 1, 1])
-            keep = ~inside
-            keep[inside] = distance[row[inside], column[inside]] <= half_diagonal * focal / z[inside] + margin
-            alive = alive[keep]
+            outvoted = distance[row[inside], column[inside]] > half_diagonal * focal / z[inside] + margin
+            against[alive[inside]] += outvoted
+            # No more than this can be forgiven, whatever the views to come show
+            alive = alive[against[alive] <= dissent * len(views)]
+    alive = alive[against[alive] <= np.floor(dissent * seen[alive])]
     needed = 1 if masks is not None else min(2, len(views))
     hull = np.zeros(len(centers), dtype=bool)
     hull[alive] = seen[alive] >= needed

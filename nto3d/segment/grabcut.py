@@ -35,6 +35,7 @@ FIRST_BAND = 0.15  # band around a first mask
 AROUND_BOX = 0.5  # a box is seen with so much around it, as a share of its longer side
 RING = 0.3  # background this far beyond the band teaches its colours: share of the target's size
 LIKELY, UNLIKELY = 0.65, 0.35  # a prior between these is unsure everywhere
+NEARER = 0.6  # a negative click takes what is linked to it so much more closely than to a positive one
 DEEPEST = 0.6  # of the largest depth: the core of a target that is thinner than the band
 ITERATIONS = 3
 HOLE = 0.003  # smaller holes are filled: share of the mask's area
@@ -208,7 +209,8 @@ def _undisputed(image: ByteArray, prior: FloatArray, pointers: Pointers) -> Floa
     if not len(negative) or not len(positive):
         return prior
     regions = Regions(image)
-    undisputed: FloatArray = np.where(regions.flood(negative) < regions.flood(positive), 0.0, prior)
+    beside = regions.flood(negative) < NEARER * regions.flood(positive)
+    undisputed: FloatArray = np.where(beside, 0.0, prior)
     return undisputed
 
 

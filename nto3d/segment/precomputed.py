@@ -15,6 +15,6 @@ def given_masks(scene: Scene) -> BoolArray:
     if scene.masks is None:
         raise InputError(
             f"segmenter=precomputed: expected masks in the folder of scene {scene.name}, there are none; "
-            "pass scene.masks=none to reconstruct without masks"
+            "pass scene.masks=none to reconstruct without masks, or segmenter=grabcut to start from a click"
         )
     return scene.masks

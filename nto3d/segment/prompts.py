@@ -67,7 +67,10 @@ def read_unreduced(config: PromptsConfig, scene_path: Path, scene: Scene, downsc
         if config.file is None and not path.exists():
             click = "prompts.view=0 'prompts.points=[[x,y]]'"
             script = f"python scripts/annotate.py {shlex.quote(f'scene={scene_path}')} view=0 'points=[[x,y]]'"
-            raise InputError(f"{path}: no such file, nothing points at the target: pass {click}, or write it: {script}")
+            raise InputError(
+                f"{path}: no such file, nothing points at the target: pass {click}, or write it: {script}; "
+                "segmenter=precomputed takes the masks of the folder instead"
+            )
         frames = _from_file(path)
     size = file_size(scene_path, scene, downscale)
     for keys, prompts in frames:

@@ -68,17 +68,23 @@ class Segmentation:
         return self._segmenter.segment(self._prepared[view], prompts)
 
     def refine(
-        self, seen: Projection, target: FloatArray, clicks: Prompts | None = None, doubt: float = 0.0
+        self,
+        seen: Projection,
+        target: FloatArray,
+        clicks: Prompts | None = None,
+        doubt: float = 0.0,
+        before: ViewMask | None = None,
     ) -> ViewMask:
         """A view's mask from a projection: the segmenter's answer where the two agree, else the projection.
 
         Args:
             seen: of the view. target: float32 [h, w] in 0..1, where the target should be in it.
-            doubt: see `settled`; 0 takes the segmenter's answer as a whole.
+            clicks: of the user. doubt: see `settled`; 0 takes the segmenter's answer as a whole.
+            before: the view's mask of the last round, from which is known what stands in front of the target.
         """
         view, prior = seen.view, seen.prior(target, self.size)
         in_front = enlarged((seen.differs & (target > 0.5)).astype(np.float32), self.size) > 0.5
-        prompts = prompts_from(view, prior, self._seed)
+        prompts = prompts_from(view, prior, self._seed, None if before is None else before.hidden)
         if prompts is None:
             return ViewMask(np.zeros(prior.shape, dtype=bool), 1.0, None, prior, in_front)
         if clicks is not None:
@@ -92,7 +98,7 @@ class Segmentation:
         pixels, agreement = projected, iou(mask.pixels, projected)
         if agreement >= self._accept:
             pixels = settled(mask.pixels, prior, doubt) if doubt else mask.pixels
-        return ViewMask(pixels, agreement * mask.score, prompts, prior, in_front & ~pixels)
+        return ViewMask(pixels, agreement * mask.score, prompts, prior, _wide(in_front & ~pixels, projected))
 
     def ask_all(self, prompts: Sequence[Prompts], threads: int) -> dict[int, Mask]:
         """`ask` for many views; those in which nothing stands out are left out."""
@@ -107,13 +113,30 @@ class Segmentation:
             return {mask.view: mask for mask in pool.map(answer, prompts) if mask is not None}
 
     def refine_all(
-        self, projections: Iterable[Projection], clicks: Mapping[int, Prompts], threads: int, doubt: float = 0.0
+        self,
+        projections: Iterable[Projection],
+        clicks: Mapping[int, Prompts],
+        threads: int,
+        doubt: float = 0.0,
+        before: Mapping[int, ViewMask] | None = None,
     ) -> dict[int, ViewMask]:
         """`refine` for many views."""
-        seen = list(projections)
+        seen, known = list(projections), before or {}
+
+        def found(p: Projection) -> ViewMask:
+            return self.refine(p, p.target, clicks.get(p.view), doubt, known.get(p.view))
+
         with ThreadPoolExecutor(threads) as pool:
-            masks = pool.map(lambda p: self.refine(p, p.target, clicks.get(p.view), doubt), seen)
-            return dict(zip((projection.view for projection in seen), masks, strict=True))
+            return dict(zip((projection.view for projection in seen), pool.map(found, seen), strict=True))
+
+
+def _wide(region: BoolArray, target: BoolArray) -> BoolArray:
+    """A region [H, W] without what is narrow beside the target."""
+    radius = max(1, round(THICK * float(np.sqrt(np.count_nonzero(target)))))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    core = cv2.erode(region.view(np.uint8), disc)
+    wide: BoolArray = region & (cv2.dilate(core, disc, iterations=2) > 0)
+    return wide
 
 
 def settled(mask: BoolArray, prior: FloatArray, doubt: float) -> BoolArray:

@@ -17,7 +17,7 @@ from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, Prompts, RayB
 LONGEST = 200  # pixels of a projection's longest side
 CHUNK = 8192  # rays at a time
 FEWEST = 12  # pixels of a projection that count as seeing the target
-POSITIVE, NEGATIVE = 4, 6  # points of a prompt
+POSITIVE, NEGATIVE, IN_FRONT = 4, 6, 2  # points of a prompt; the last are on what hides the target
 OUTSIDE = 0.06  # negative points lie this far from the target, as a share of its size
 BLUR, DIFFERENT = 1.5, 0.3  # of colours that are compared: pixels; sum over channels of 0..1
 NARROW = 5  # pixels: narrower differences are none
@@ -126,11 +126,12 @@ def shrunk(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
     return small
 
 
-def prompts_from(view: int, prior: FloatArray, seed: int = 0) -> Prompts | None:
+def prompts_from(view: int, prior: FloatArray, seed: int = 0, others: BoolArray | None = None) -> Prompts | None:
     """Prompts of a projection: points, a box and the projection itself.
 
     Args:
         prior: float32 [H, W] in 0..1, the projection in the picture's own pixels.
+        others: bool [H, W], what is known to be something else in front of the target, or None.
 
     Returns:
         None where the target is out of sight.
@@ -144,6 +145,8 @@ def prompts_from(view: int, prior: FloatArray, seed: int = 0) -> Prompts | None:
     away = cv2.distanceTransform((~(prior > 0.2)).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     ring = (away > OUTSIDE * size) & (away < 2.5 * OUTSIDE * size + 2.0)
     negative = _spread(ring, NEGATIVE, seed)
+    if others is not None and others.any():
+        negative = np.concatenate([negative, _spread(_deep(others), IN_FRONT, seed)])
     points = np.concatenate([positive, negative])
     labels = np.concatenate([np.ones(len(positive), np.int64), np.zeros(len(negative), np.int64)])
     margin = MARGIN * max(np.ptp(rows), np.ptp(columns)) + 1.0
