@@ -193,6 +193,10 @@ def load_model(run_dir: Path, config: Config, device: torch.device) -> tuple[Sur
     path = run_dir / CHECKPOINT_NAME
     state = load_checkpoint(path, device)
     check_config(state["config"], to_dict(config), path, MODEL_KEYS)
+    if state["stage"] == "lift":
+        raise InputError(
+            f"{path}: there is no mesh yet, the run was stopped while it looked for masks: go on with resume"
+        )
     if "world_from_normalized" not in state:
         raise InputError(f"{path}: expected a checkpoint with world_from_normalized, got one of an older version")
     model = _assemble(config, state["model"]["grid.hull"], state["model"]["viewpoints"], device)

@@ -105,7 +105,7 @@ class SceneConfig:
 class SegmenterConfig:
     """Where the masks come from."""
 
-    name: SegmenterName = SegmenterName.precomputed
+    name: SegmenterName = SegmenterName.grabcut
     checkpoint: str | None = None  # name=sam: weights, sam_vit_{h,l,b}_*.pth
     device: str = "auto"  # name=sam: auto, cpu, cuda, cuda:N
     precision: Precision = Precision.float32  # name=sam: arithmetic of the image encoder

@@ -59,7 +59,7 @@ class RoundPictures:
         if not self._tensorboard:
             return
         # A folder of their own: these steps are rounds, and are not to be purged with the training's
-        with open_tensorboard(self._run_dir / TENSORBOARD_NAME / "rounds") as writer:
+        with open_tensorboard(self._run_dir / TENSORBOARD_NAME / "rounds", number) as writer:
             for name in SHOWN:
                 if not np.isnan(values[name]):
                     writer.add_scalar(name, values[name], number)

@@ -23,12 +23,13 @@ from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.lift_files import lift_metrics, read_masks, read_rounds, true_masks
 from nto3d.report.pictures import ViewPictures, normal_picture
 from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, read_run_info
-from nto3d.run_lift import find_masks
+from nto3d.run_lift import LIFT_STAGE, find_masks
 from nto3d.segment.precomputed import given_masks
 from nto3d.stages.assess import assess_mesh, assess_views, write_metrics, write_run_report
 from nto3d.stages.mesh import extract_mesh
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.reconstruct import Reconstruction
+from nto3d.stages.scene import SceneFit
 from nto3d.stages.views import render_view
 from nto3d.training.checkpoint import (
     check_config,
@@ -61,15 +62,18 @@ def run_multiview(config: Config) -> dict[str, float]:
     device = build_device(config)
     if config.evaluate.points is not None:
         load_points(Path(config.evaluate.points))  # a wrong path is said now, not after training
-    scene = load_scene(config.scene)
+    scene = load_scene(config.scene, config.segmenter.name)
     log.info("scene %s: %d training and %d held-out views", scene.name, len(scene.train), len(scene.test))
-    masks, unknown = _target_masks(config, scene, device, run_dir)
+    state = _resumed(config, device)
+    masks, unknown = _target_masks(config, scene, device, run_dir, state)
+    torch.manual_seed(config.seed)  # what comes is the same however the masks were found
     if unknown is not None and unknown.any():
         views = ", ".join(str(view) for view in scene.train if unknown[view].any())
         log.info("something hides parts of the target in views %s: those pixels are left out", views)
     model = build_model(config, scene, masks, unknown, device)
     sampler = RaySampler(scene, scene.train, device, seed=config.seed, masks=masks, unknown=unknown)
-    logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir)
+    training = state if state is not None and state["stage"] == STAGE else None
+    logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir, training)
     mesh = extract_mesh(model, scene.world_from_normalized, config.export)
     write_mesh(mesh, run_dir / "mesh.ply")
     if config.export.format is not MeshFormat.ply:
@@ -99,16 +103,27 @@ def _clicked(config: Config) -> bool:
     return config.scene.masks is MaskUse.given and config.segmenter.name is not SegmenterName.precomputed
 
 
+def _resumed(config: Config, device: torch.device) -> dict[str, Any] | None:
+    """The checkpoint of the run that goes on, or None."""
+    if config.resume is None:
+        return None
+    path = Path(config.output) / CHECKPOINT_NAME
+    state = load_checkpoint(path, device)
+    check_config(state["config"], to_dict(config), path)
+    return state
+
+
 def _target_masks(
-    config: Config, scene: Scene, device: torch.device, run_dir: Path
+    config: Config, scene: Scene, device: torch.device, run_dir: Path, state: dict[str, Any] | None
 ) -> tuple[BoolArray | None, BoolArray | None]:
     """Masks [V, H, W] of the target, and where it may be hidden [V, H, W]; None where everything is reconstructed."""
     if config.scene.masks is MaskUse.none:
         return None, None
     if not _clicked(config):
         masks, hidden = given_masks(scene), None
-    elif config.resume is None:
-        masks, hidden = find_masks(config, scene, device, run_dir)
+    elif state is None or state["stage"] == LIFT_STAGE:
+        fitted = None if state is None else SceneFit.from_state(state)
+        masks, hidden = find_masks(config, scene, device, run_dir, fitted)
     else:
         masks, hidden = (read_masks(run_dir / name, scene) for name in (MASKS_NAME, HIDDEN_NAME))
     unknown = occluded_pixels(scene.cameras, scene.train, masks)
@@ -118,9 +133,14 @@ def _target_masks(
 
 
 def reconstruct(
-    config: Config, scene: Scene, sampler: RaySampler, model: SurfaceModel, run_dir: Path
+    config: Config,
+    scene: Scene,
+    sampler: RaySampler,
+    model: SurfaceModel,
+    run_dir: Path,
+    state: dict[str, Any] | None = None,
 ) -> tuple[RunLogger, float]:
-    """Train a model, from its checkpoint on where the run is resumed; returns the log and the seconds of training."""
+    """Train a model, from the state of a checkpoint on if there is one; returns the log and the seconds of training."""
     device = model.variance.device
     optimizer = build_optimizer(config, model)
 
@@ -134,11 +154,9 @@ def reconstruct(
     start, seconds = 0, 0.0
     path = run_dir / CHECKPOINT_NAME
     begun = time.perf_counter()
-    rough = build_start(config, scene, model, with_masks=sampler.with_masks) if config.resume is None else None
+    rough = build_start(config, scene, model, with_masks=sampler.with_masks) if state is None else None
     objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures, rough)
-    if config.resume is not None:
-        state = load_checkpoint(path, device)
-        check_config(state["config"], to_dict(config), path)
+    if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         objective.load_state_dict(state["objective"])

@@ -6,64 +6,60 @@ import dataclasses
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from nto3d.build import build_model, build_optimizer, build_schedule, build_segmenter, build_start, build_target
 from nto3d.config import Config, MaskUse
+from nto3d.config_io import to_dict
 from nto3d.data.rays import RaySampler
-from nto3d.errors import InputError
+from nto3d.errors import InputError, Interrupted
 from nto3d.lift_files import RoundPictures, write_masks, write_rounds
-from nto3d.run_folder import HIDDEN_NAME, LIFT_NAME, MASKS_NAME, TENSORBOARD_NAME
+from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, LIFT_NAME, MASKS_NAME, TENSORBOARD_NAME
 from nto3d.segment.prompts import read_prompts
 from nto3d.stages.lift import Lift
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.refine import Segmentation, ViewMask, agreement, carry, mean_truth_iou, to_arrays
 from nto3d.stages.reproject import Projection, project_views, reduced
+from nto3d.stages.scene import SceneFit
 from nto3d.stages.witnesses import transferred, weights
+from nto3d.training.checkpoint import random_state, save_checkpoint
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
 from nto3d.types import BoolArray, Mask, Prompts, Scene
 
 log = logging.getLogger("nto3d")
+LIFT_STAGE = "lift"  # of a checkpoint
 DT = 0.01  # sample length of projections, normalized units
 MARGIN, WHOLE_SHARE = 0.1, 0.4  # of the rays of a round, see RaySampler
 DOUBT = 0.3  # see refine.settled
 FEWEST = 16  # pixels, over all views, below which the target counts as lost
 
 
-@dataclass(frozen=True)
-class SceneFit:
-    """Geometry and colour of everything in a scene, without a target; it serves any number of clicks.
-
-    Attributes:
-        model, optimizer: state dicts after the scene stage.
-        seen: what the geometry shows in every view. seconds: that it took.
-    """
-
-    model: dict[str, Any]
-    optimizer: dict[str, Any]
-    seen: Mapping[int, Projection]
-    seconds: float
-
-
-def find_masks(config: Config, scene: Scene, device: torch.device, run_dir: Path) -> tuple[BoolArray, BoolArray]:
+def find_masks(
+    config: Config, scene: Scene, device: torch.device, run_dir: Path, fitted: SceneFit | None = None
+) -> tuple[BoolArray, BoolArray]:
     """Masks [V, H, W] of the clicked object in all views, and where something hides it [V, H, W].
 
-    The masks are also written to RUN/masks, the hidden pixels to RUN/lift/hidden.
+    The masks are also written to RUN/masks, the hidden pixels to RUN/lift/hidden. After the scene stage there is a
+    checkpoint; from there on a stopped run can go on.
+
+    Args:
+        fitted: from such a checkpoint, or None.
 
     Raises:
         InputError: the prompts are wrong, or the target was lost; the last good masks are in the run's folder.
-        KeyboardInterrupt: Ctrl-C; there is nothing yet to go on from.
+        KeyboardInterrupt: Ctrl-C.
     """
     lift = LiftRun(config, scene, device, run_dir)
     first = lift.first_masks()
-    masks = lift.masks(lift.fit_scene(), first)
-    return to_arrays(masks, len(scene.cameras), scene.cameras.size)
+    if fitted is None:
+        fitted = lift.fit_scene()
+        state = {**fitted.state(), "stage": LIFT_STAGE, "step": config.lift.scene_steps}
+        save_checkpoint(run_dir / CHECKPOINT_NAME, {**state, "random": random_state(), "config": to_dict(config)})
+    return to_arrays(lift.masks(fitted, first), len(scene.cameras), scene.cameras.size)
 
 
 class LiftRun:
@@ -118,10 +114,11 @@ class LiftRun:
     def masks(self, fitted: SceneFit, clicked: Mapping[int, Mask]) -> dict[int, ViewMask]:
         """Masks of all views, from those of the clicked views."""
         lift = self.config.lift
+        torch.manual_seed(self.config.seed)  # the same masks whether or not the scene was fitted in this process
         model = build_model(self.config, self.scene, None, None, self.device)
         model.load_state_dict(fitted.model)
         optimizer = build_optimizer(self.config, model)
-        optimizer.load_state_dict(fitted.optimizer)
+        optimizer.load_state_dict(dict(fitted.optimizer))
         first = self._with_witnesses(clicked, {view: fitted.seen[view] for view in self.views})
         believed = weights(first, clicked, self.cameras, fitted.seen)
         held_out = [view for view in range(len(self.scene.cameras)) if view not in self.views]
@@ -207,7 +204,11 @@ class LiftRun:
         folder.mkdir(exist_ok=True)
         events = self.run_dir / TENSORBOARD_NAME / LIFT_NAME if self.config.logger.tensorboard else False
         logger = RunLogger(folder, schedule.steps, first, events, title="lift")
-        fit(stage, optimizer, dataclasses.replace(schedule, image_every=0), logger, lambda step: None, folder, first)
+        schedule = dataclasses.replace(schedule, image_every=0)
+        try:
+            fit(stage, optimizer, schedule, logger, lambda step: None, self.run_dir, first)
+        except Interrupted as stop:  # nothing was saved here
+            raise KeyboardInterrupt from stop
 
     def _project(self, model: SurfaceModel, views: Sequence[int], fitted: SceneFit) -> dict[int, Projection]:
         return {p.view: p for p in project_views(model, self.cameras, views, DT, fitted.seen)}

@@ -120,7 +120,7 @@ def trial_config(overrides: Sequence[str], folder: str) -> Config:
     """The configuration of train.py."""
     register()
     with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-        return to_config(compose("config", [f"output={folder}", *overrides]))
+        return to_config(compose("config", [f"output={folder}", "logger=none", *overrides]))
 
 
 @dataclass

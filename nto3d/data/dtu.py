@@ -191,7 +191,7 @@ def _read_masks(path: Path, views: int, downscale: int, full_size: tuple[int, in
         if required:
             raise InputError(
                 f"{path}: expected a folder {' or '.join(MASK_FOLDERS)}, there is none; "
-                "pass scene.masks=none to reconstruct without masks"
+                "pass scene.masks=none to reconstruct without masks, or segmenter=grabcut to start from a click"
             )
         return None
     if len(files) != views:

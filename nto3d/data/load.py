@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nto3d.config import MaskUse, Reader, SceneConfig
+from nto3d.config import MaskUse, Reader, SceneConfig, SegmenterName
 from nto3d.data.dtu import read_dtu
 from nto3d.errors import InputError
 from nto3d.types import Scene
 
 
-def load_scene(config: SceneConfig) -> Scene:
+def load_scene(config: SceneConfig, segmenter: SegmenterName = SegmenterName.precomputed) -> Scene:
     """The scene that the configuration names; a procedural one is made first where its folder does not exist yet.
+
+    Args:
+        segmenter: where the masks to train with come from. Only `precomputed` requires some in the scene's folder;
+            where there are some they are always read, to measure with.
 
     Raises:
         InputError: the scene cannot be used (see `dtu.read_dtu`), or the folder holds another procedural scene.
@@ -26,7 +30,7 @@ def load_scene(config: SceneConfig) -> Scene:
     return read_dtu(
         path,
         downscale=config.downscale,
-        masks=config.masks is MaskUse.given,
+        masks=config.masks is MaskUse.given and segmenter is SegmenterName.precomputed,
         test_views=config.test_views,
         name=config.name,
     )

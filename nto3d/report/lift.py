@@ -78,7 +78,7 @@ def prompt_picture(
     height, width = (max(1, round(side * factor)) for side in image.shape[:2])
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if factor < 1.0 else cv2.INTER_NEAREST)
     panels = [
-        _asked(small, prompts, _fine(mask, small), clicks, image.shape[:2]),
+        _asked(small, prompts, mask, clicks),
         _answered(small, mask, truth, hidden),
         _projected(small, prior),
     ]
@@ -86,13 +86,14 @@ def prompt_picture(
     return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
 
 
-def _asked(
-    small: ByteArray, prompts: Prompts | None, mask: FloatArray, clicks: Prompts | None, size: tuple[int, ...]
-) -> ByteArray:
-    """The picture [h, w, 3] with the mask's outline (mask: of `_fine`) and prompts in pixels of (H, W)."""
+def _asked(small: ByteArray, prompts: Prompts | None, mask: BoolArray, clicks: Prompts | None) -> ByteArray:
+    """The picture [h, w, 3] with the outline of the mask [H, W], and prompts in pixels of that."""
     canvas = _enlarged(small)
-    _contour(canvas, mask, OUTLINE, 1.4)
-    scale = np.array([small.shape[1] / size[1], small.shape[0] / size[0]])
+    height, width = mask.shape
+    scale = np.array([small.shape[1] / width, small.shape[0] / height])
+    # Enough to turn the stairs of enlarged pixels into a slope
+    soft = cv2.GaussianBlur(_fine(mask, small), (0, 0), 0.4 * FINE * max(1.0, float(scale[0])))
+    _contour(canvas, soft, OUTLINE, 1.4)
 
     def place(xy: FloatArray) -> FloatArray:
         fine: FloatArray = (np.asarray(xy).reshape(-1, 2) + 0.5) * scale * FINE - 0.5

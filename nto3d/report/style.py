@@ -40,7 +40,7 @@ img { display: block; width: 100%; height: auto; border-radius: 6px; }
 .rounds { overflow-x: auto; width: fit-content; max-width: 100%; padding: 6px 14px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { padding: 5px 14px; text-align: right; } th:first-child { text-align: left; padding-left: 0; }
-td:last-child { padding-right: 0; } thead th { color: var(--dim); font-weight: 400; font-size: .8rem; }
+th:last-child, td:last-child { padding-right: 0; } thead th { color: var(--dim); font-weight: 400; font-size: .8rem; }
 tbody tr { border-top: 1px solid var(--line); }
 .key { font-size: .82rem; color: var(--dim); margin: 10px 2px; } .key p { display: flex; flex-wrap: wrap;
   gap: 2px 14px; margin: 0; align-items: center; } .key b { color: var(--ink); font-weight: 600; min-width: 15.5em; }
@@ -52,7 +52,9 @@ tbody tr { border-top: 1px solid var(--line); }
 .key .scale img { width: 120px; height: 8px; border-radius: 4px; }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(420px, 100%), 1fr)); gap: 10px;
   margin-top: 10px; } .strip img { border-radius: 4px; }
-summary span { color: var(--dim); margin-left: 16px; font-size: .88rem; font-variant-numeric: tabular-nums; }
+summary span { color: var(--dim); margin-left: 16px; font-size: .88rem; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
 details pre { overflow-x: auto; } summary { cursor: pointer; }
-@media (max-width: 640px) { .turntable { grid-template-columns: 1fr; } .charts { grid-template-columns: 1fr; } }
+@media (max-width: 640px) { .turntable { grid-template-columns: 1fr; } .charts { grid-template-columns: 1fr; }
+  .key b { min-width: 100%; } th, td { padding: 5px 8px; } }
 """

@@ -39,6 +39,7 @@ NEARER = 0.6  # a negative click takes what is linked to it so much more closely
 DEEPEST = 0.6  # of the largest depth: the core of a target that is thinner than the band
 ITERATIONS = 3
 HOLE = 0.003  # smaller holes are filled: share of the mask's area
+CLICK_HOLE = 0.03  # a hole of such a share may be nothing but the negative click in it
 CLICK_RADIUS = 1.5  # reduced pixels around a click that follow it
 FINE = 1.5  # reduced pixels on both sides of the outline that are cut again at full size
 
@@ -204,7 +205,7 @@ def _point(labels: ByteArray, pointers: Pointers) -> BoolArray:
 def _undisputed(image: ByteArray, prior: FloatArray, pointers: Pointers) -> FloatArray:
     """The prior [H, W] without what is rather linked to a negative click in it than to a positive one."""
     negative, positive = pointers.negative, pointers.positive
-    region = fill_holes(prior > 0.5, 1.0)  # a first mask may have left out just the click
+    region = fill_holes(prior > 0.5, CLICK_HOLE)
     negative = negative[region[negative[:, 1], negative[:, 0]]]
     if not len(negative) or not len(positive):
         return prior

@@ -150,7 +150,7 @@ def settled(mask: BoolArray, prior: FloatArray, doubt: float) -> BoolArray:
             region that is taken away.
     """
     projected = prior > 0.5
-    thick = THICK * np.sqrt(max(1, np.count_nonzero(projected)))
+    thick = THICK * max(1.0, float(np.count_nonzero(projected))) ** 0.5
     result = mask.copy()
     for added in (True, False):
         difference = mask & ~projected if added else projected & ~mask

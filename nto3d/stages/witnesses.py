@@ -14,7 +14,7 @@ import torch
 from nto3d.geometry.cameras import RayCaster, project
 from nto3d.stages.propagate import SurfaceVotes
 from nto3d.stages.reproject import Projection, shrunk
-from nto3d.types import Cameras, FloatArray, Mask, Prompts
+from nto3d.types import BoolArray, Cameras, FloatArray, IntArray, Mask, Prompts
 
 SOLID = 0.5  # opacity of a pixel that shows surface
 NEAR = 0.06  # normalized units: a view sees a point if its surface is no farther from it
@@ -37,12 +37,10 @@ def transferred(prompts: Prompts, cameras: Cameras, seen: Mapping[int, Projectio
     for view in _nearest(cameras, prompts.view, list(seen)):
         if len(found) == count:
             break
-        xy, _ = project(cameras.intrinsics[view], cameras.cam_to_world[view], points)
+        xy, z = project(cameras.intrinsics[view], cameras.cam_to_world[view], points)
         distance = np.linalg.norm(points - cameras.centers[view], axis=1)
-        ahead = np.isfinite(points).all(axis=1)
-        ahead[ahead] &= ((points - cameras.centers[view]) @ cameras.cam_to_world[view][:, 2])[ahead] > 0.0
         column, row, inside = _reduced_pixels(xy, cameras, seen[view])
-        in_sight = ahead & inside
+        in_sight: BoolArray = inside & (z > 0.0)  # false where a click has no surface, and z is not a number
         shown = seen[view].depth[row[in_sight], column[in_sight]]
         clear = (np.abs(shown - distance[in_sight]) < NEAR) & ~seen[view].differs[row[in_sight], column[in_sight]]
         in_sight[in_sight] = clear
@@ -80,8 +78,7 @@ def _nearest(cameras: Cameras, view: int, views: Sequence[int]) -> list[int]:
     """The other views, by the angle between their centres."""
     towards = cameras.centers / np.linalg.norm(cameras.centers, axis=1, keepdims=True).clip(1e-6)
     others = [other for other in views if other != view]
-    order = np.argsort(-(towards[others] @ towards[view]), kind="stable") if others else []
-    return [others[int(place)] for place in order]
+    return sorted(others, key=lambda other: -float(towards[other] @ towards[view]))
 
 
 def _on_surface(prompts: Prompts, cameras: Cameras, seen: Projection) -> FloatArray:
@@ -96,7 +93,7 @@ def _on_surface(prompts: Prompts, cameras: Cameras, seen: Projection) -> FloatAr
     return points
 
 
-def _reduced_pixels(xy: FloatArray, cameras: Cameras, seen: Projection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _reduced_pixels(xy: FloatArray, cameras: Cameras, seen: Projection) -> tuple[IntArray, IntArray, BoolArray]:
     """Column and row of the projection's pixels at coordinates [P, 2] of the whole picture, and which lie inside."""
     height, width = seen.depth.shape
     factor = np.array([width / cameras.size[1], height / cameras.size[0]])

@@ -22,8 +22,8 @@ REQUIRED = ("stage", "step", "model", "optimizer", "random", "config")
 # What shapes the model: differing values mean weights that do not fit (tcnn lays its tables out otherwise)
 MODEL_KEYS = ("mode", "scene.masks", "encoding.*", "field.*")
 # What shapes the result: resuming with a differing value would not go on with the same run
-TRAINING_KEYS = (*MODEL_KEYS, "seed", "segmenter.*", "scene.*", "trainer.*")
-_FREE_KEYS = ("scene.path", "trainer.checkpoint_every", "trainer.log_every", "trainer.image_every")
+TRAINING_KEYS = (*MODEL_KEYS, "seed", "segmenter.*", "prompts.*", "lift.*", "scene.*", "trainer.*")
+_FREE_KEYS = ("scene.path", "prompts.file", "trainer.checkpoint_every", "trainer.log_every", "trainer.image_every")
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

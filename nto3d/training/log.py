@@ -101,7 +101,7 @@ class RunLogger:
         self._path = run_dir / SCALARS_NAME
         write_atomic(self._path, _to_csv(self.history))
         folder = tensorboard if isinstance(tensorboard, Path) else run_dir / TENSORBOARD_NAME
-        self._writer = open_tensorboard(folder, start) if tensorboard else None
+        self._writer = open_tensorboard(folder, start + 1 if start else None) if tensorboard else None
         self._total, self._step, self._title = total, start, title
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._bar: Progress | None = None
@@ -258,8 +258,8 @@ def _open_bar(title: str, total: int, done: int) -> tuple[Progress, TaskID]:
     return bar, task
 
 
-def open_tensorboard(folder: Path, start: int = 0) -> SummaryWriter:
-    """A writer of TensorBoard's events; what an earlier one wrote into the folder past step `start` is not shown.
+def open_tensorboard(folder: Path, first: int | None = None) -> SummaryWriter:
+    """A writer of TensorBoard's events; what an earlier one wrote into the folder from step `first` on is not shown.
 
     Raises:
         InputError: the folder cannot be written.
@@ -267,6 +267,6 @@ def open_tensorboard(folder: Path, start: int = 0) -> SummaryWriter:
     from torch.utils.tensorboard import SummaryWriter  # only where wanted: its import costs time and memory
 
     try:
-        return SummaryWriter(str(folder), purge_step=start + 1 if start else None)
+        return SummaryWriter(str(folder), purge_step=first)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror}") from error

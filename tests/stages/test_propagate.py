@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from nto3d.geometry.cameras import RayCaster
 from nto3d.stages.propagate import SurfaceVotes
-from nto3d.stages.reproject import Projection
-from nto3d.types import BoolArray, Cameras
+from nto3d.types import Cameras
 from tests.helpers import ring_cameras
+from tests.stages.ball import look
 
 SIZE, RADIUS = (60, 80), 0.5
 
@@ -18,23 +16,6 @@ SIZE, RADIUS = (60, 80), 0.5
 @pytest.fixture(scope="module")
 def cameras() -> Cameras:
     return Cameras(*ring_cameras(16, SIZE), SIZE)
-
-
-def look(cameras: Cameras, view: int) -> tuple[Projection, BoolArray]:
-    """What a view sees of the ball, and which of its pixels show the half with x > 0."""
-    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
-    xy = torch.from_numpy(np.stack([x, y], axis=-1).reshape(-1, 2)).float()
-    origins, directions = (
-        value.double().numpy() for value in RayCaster(cameras, "cpu")(torch.full((len(xy),), view), xy)
-    )
-    along = -(origins * directions).sum(axis=1)
-    square = RADIUS**2 - ((origins + along[:, None] * directions) ** 2).sum(axis=1)
-    depth = np.where(square > 0, along - np.sqrt(np.maximum(square, 0.0)), 0.0)
-    points = origins + depth[:, None] * directions
-    target = (square > 0) & (points[:, 0] > 0)
-    zero = np.zeros(SIZE, np.float32)
-    seen = Projection(view, zero, depth.reshape(SIZE).astype(np.float32), (square > 0).reshape(SIZE).astype(np.float32))
-    return seen, target.reshape(SIZE)
 
 
 def test_nobody_has_voted_yet(cameras: Cameras) -> None:

@@ -94,6 +94,15 @@ def test_tensorboard_gets_scalars_and_pictures(tmp_path: Path) -> None:
     assert [(event.width, event.height) for event in events.Images("render")] == [(6, 4)]
 
 
+def test_tensorboard_events_go_into_a_folder_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    (tmp_path / "lift").mkdir()
+    with RunLogger(tmp_path / "lift", total=2, tensorboard=tmp_path / "tensorboard" / "lift", terminal=False) as log:
+        log.scalars(1, {"loss": 2.0})
+    assert [path.name for path in (tmp_path / "lift").iterdir()] == ["scalars.csv"]
+    assert len(list((tmp_path / "tensorboard" / "lift").glob("events.out.tfevents.*"))) == 1
+
+
 def test_without_tensorboard_nothing_of_it_is_made(tmp_path: Path) -> None:
     with RunLogger(tmp_path, total=2, terminal=False) as log:
         log.image(1, "render", np.zeros((4, 6, 3), np.uint8))
