@@ -95,14 +95,14 @@ def project_views(
         maps = torch.cat(parts, dim=1).reshape(6, height, width).numpy()
         differs = np.zeros((height, width), dtype=np.bool_)
         if images is not None:
-            differs = _differs(images[view], maps[3:].transpose(1, 2, 0))
+            differs = colors_differ(images[view], maps[3:].transpose(1, 2, 0))
         elif known is not None:
             differs = known[view].differs
         found.append(Projection(view, maps[0], maps[1], maps[2], differs))
     return found
 
 
-def _differs(image: ByteArray, rgb: FloatArray) -> BoolArray:
+def colors_differ(image: ByteArray, rgb: FloatArray) -> BoolArray:
     """Where a picture [H, W, 3] shows something else than the rendered colours [h, w, 3], float32 in 0..1."""
     small = cv2.resize(image, rgb.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     difference = np.abs(cv2.GaussianBlur(small - rgb, (0, 0), BLUR)).sum(axis=2)

@@ -112,3 +112,14 @@ def test_what_lies_behind_the_cameras_is_not_seen() -> None:
     turned[:, :, [0, 2]] *= -1  # half a turn about their vertical
     assert visual_hull(cameras, [0, 1], G).any()
     assert not visual_hull(Cameras(cameras.intrinsics, turned, SIZE), [0, 1], G).any()
+
+
+def test_a_part_that_few_masks_lack_is_forgiven() -> None:
+    cameras, masks = silhouettes()
+    whole = visual_hull(cameras, range(8), G, masks)
+    cut = masks.copy()
+    cut[3, :, 64:] = False
+    assert not visual_hull(cameras, range(8), G, cut)[whole].all()
+    assert visual_hull(cameras, range(8), G, cut, dissent=0.13)[whole].all()  # one of eight
+    cut[5], cut[5, 0, 0] = False, True  # a second one lacks everything
+    assert not visual_hull(cameras, range(8), G, cut, dissent=0.13)[whole].all()

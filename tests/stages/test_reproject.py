@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nto3d.geometry.cameras import project
-from nto3d.stages.reproject import MARGIN, enlarged, prompts_from, reduced
+from nto3d.stages.reproject import MARGIN, Projection, colors_differ, enlarged, prompts_from, reduced
 from nto3d.types import Cameras, FloatArray
 from tests.helpers import ring_cameras
 
@@ -78,3 +78,38 @@ def test_reduced_cameras_and_enlarged_maps_agree_about_pixels() -> None:
     row, column = np.rint(large_xy[::-1]).astype(int)
     slope = 40 / SIZE[1]
     assert abs(enlarged(ramp, SIZE)[row, column] + (large_xy[0] - column) * slope - small_xy[0]) < 1e-3
+
+
+def test_points_lie_on_what_stands_in_front() -> None:
+    others = disc(radius=8.0, center=(CENTER[0] + 10.0, CENTER[1])) > 0.5
+    prompts, plain = prompts_from(0, disc(), others=others), prompts_from(0, disc())
+    assert prompts is not None
+    assert plain is not None
+    more = {tuple(xy) for xy in prompts.points} - {tuple(xy) for xy in plain.points}
+    assert 1 <= len(more) <= 2
+    assert all(others[int(y), int(x)] for x, y in more)
+    assert (prompts.labels == 0).sum() == (plain.labels == 0).sum() + len(more)
+
+
+def test_nothing_is_sure_where_the_picture_differs() -> None:
+    target = np.full((30, 40), 0.9, np.float32)
+    differs = np.zeros((30, 40), dtype=bool)
+    differs[10:20, 10:20] = True
+    seen = Projection(0, target, target, target, differs)
+    prior = seen.prior(target, (60, 80))
+    assert prior.shape == (60, 80)
+    assert prior[24:36, 24:36].max() < 0.5
+    assert prior[:16].min() == pytest.approx(0.9)
+    assert seen.prior(0.1 * target, (30, 40)).max() == pytest.approx(0.09)  # never more than the target says
+
+
+def test_wide_differences_of_colour_are_found_and_thin_ones_are_not() -> None:
+    rgb = np.full((60, 80, 3), 0.3, np.float32)
+    picture = np.full((120, 160, 3), round(0.3 * 255), np.uint8)
+    picture[40:80, 60:100] = (250, 40, 40)
+    picture[:, 150:152] = 255  # an edge
+    found = colors_differ(picture, rgb)
+    assert found.shape == (60, 80)
+    assert found[22:38, 32:48].all()
+    assert not found[:, 70:].any()
+    assert not found[:16].any()
