@@ -24,6 +24,7 @@ from nto3d.report.lift import LiftRound, prompt_picture, shown_views
 from nto3d.run_folder import LIFT_NAME, MASKS_NAME, ROUND_NAMES, ROUNDS_NAME, TENSORBOARD_NAME
 from nto3d.segment.precomputed import given_masks
 from nto3d.stages.refine import ViewMask
+from nto3d.stages.reproject import enlarged
 from nto3d.training.log import open_tensorboard
 from nto3d.types import BoolArray, ByteArray, Prompts, Scene
 
@@ -69,7 +70,8 @@ class RoundPictures:
     def _picture(self, view: int, mask: ViewMask) -> ByteArray:
         truth = None if self._scene.masks is None else self._scene.masks[view]
         image, clicks = self._scene.images[view], self._clicks.get(view)
-        return prompt_picture(image, mask.prompts, mask.pixels, mask.prior, truth, mask.hidden, clicks)
+        prior = enlarged(mask.prior, mask.pixels.shape)
+        return prompt_picture(image, mask.prompts, mask.pixels, prior, truth, mask.hidden, clicks)
 
 
 def read_rounds(run_dir: Path) -> list[LiftRound]:

@@ -28,8 +28,8 @@ class ViewMask:
 
     Attributes:
         pixels: bool [H, W]. trust: 0..1, the segmenter's score times the agreement with the projection.
-        prompts: what the segmenter was asked with; None where the target was out of sight.
-        prior: float32 [H, W], the projection that the prompts came from.
+        prompts: points and box that the segmenter was asked with; None where the target was out of sight.
+        prior: float32 [h, w], the projection that the prompts came from, in reduced pixels.
         hidden: bool [H, W], where something stands in front of the target: no part of the mask, yet no background.
     """
 
@@ -82,11 +82,12 @@ class Segmentation:
             clicks: of the user. doubt: see `settled`; 0 takes the segmenter's answer as a whole.
             before: the view's mask of the last round, from which is known what stands in front of the target.
         """
-        view, prior = seen.view, seen.prior(target, self.size)
+        view, reduced = seen.view, seen.prior(target)
+        prior = enlarged(reduced, self.size)
         in_front = enlarged((seen.differs & (target > 0.5)).astype(np.float32), self.size) > 0.5
         prompts = prompts_from(view, prior, self._seed, None if before is None else before.hidden)
         if prompts is None:
-            return ViewMask(np.zeros(prior.shape, dtype=bool), 1.0, None, prior, in_front)
+            return ViewMask(np.zeros(prior.shape, dtype=bool), 1.0, None, reduced, in_front)
         if clicks is not None:
             points = np.concatenate([clicks.points, prompts.points])
             labels = np.concatenate([clicks.labels, prompts.labels])
@@ -98,7 +99,8 @@ class Segmentation:
         pixels, agreement = projected, iou(mask.pixels, projected)
         if agreement >= self._accept:
             pixels = settled(mask.pixels, prior, doubt) if doubt else mask.pixels
-        return ViewMask(pixels, agreement * mask.score, prompts, prior, _wide(in_front & ~pixels, projected))
+        hidden = _wide(in_front & ~pixels, projected)
+        return ViewMask(pixels, agreement * mask.score, replace(prompts, prior=None), reduced, hidden)
 
     def ask_all(self, prompts: Sequence[Prompts], threads: int) -> dict[int, Mask]:
         """`ask` for many views; those in which nothing stands out are left out."""

@@ -41,12 +41,12 @@ class Projection:
     opacity: FloatArray
     differs: BoolArray
 
-    def prior(self, target: FloatArray, size: tuple[int, int]) -> FloatArray:
-        """A map of the target [h, w] as a prior for the whole picture, float32 [H, W] of `size`.
+    def prior(self, target: FloatArray) -> FloatArray:
+        """A map of the target [h, w] as a prior, float32 [h, w].
 
         Where the picture differs from the fields, something may stand in front of the target: nothing is sure there.
         """
-        return enlarged(np.where(self.differs, np.minimum(target, UNSURE), target), size)
+        return np.where(self.differs, np.minimum(target, UNSURE), target).astype(np.float32)
 
 
 def reduced(cameras: Cameras, longest: int = LONGEST) -> Cameras:

@@ -128,7 +128,7 @@ def test_a_reduced_projection_is_enlarged(scene: Scene) -> None:
     segmentation = Segmentation(scene, segmenter, 0.6, seed=0)
     assert segmentation.size == SIZE
     found = segmentation.refine(projection(small), small)
-    assert found.prior.shape == SIZE
+    np.testing.assert_array_equal(found.prior, small)
     assert iou(found.pixels, rectangle(20, 12, 60, 48)) > 0.95
 
 
@@ -174,7 +174,9 @@ def test_clicks_are_added(scene: Scene) -> None:
     clicks = Prompts(3, np.array([[25.0, 15.0], [70.0, 5.0]]), np.array([1, 0]))
     found = Segmentation(scene, segmenter, 0.6, seed=0).refine(projection(soft(TARGET)), soft(TARGET), clicks)
     (asked,) = segmenter.asked
-    assert found.prompts is asked
+    assert found.prompts is not None
+    np.testing.assert_array_equal(found.prompts.points, asked.points)
+    assert found.prompts.prior is None  # large, and said by the projection
     assert asked.view == 3
     assert asked.points[:2].tolist() == [[25.0, 15.0], [70.0, 5.0]]
     assert asked.labels[:2].tolist() == [1, 0]
