@@ -150,7 +150,8 @@ class Trainer:
         register()
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
             values = [f"encoding={backend}", f"device={device_name}", "output=unused", "trainer=fast"]
-            config = to_config(compose("config", [*values, f"scene.path={ROOT / 'datasets' / 'sample'}"]))
+            values += ["segmenter=precomputed", f"scene.path={ROOT / 'datasets' / 'sample'}"]
+            config = to_config(compose("config", values))
         self.device = build_device(config)
         scene = load_scene(config.scene)
         masks = given_masks(scene)

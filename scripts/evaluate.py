@@ -47,7 +47,7 @@ def evaluate_run(run_dir: Path, mesh_path: Path | None, overrides: Sequence[str]
     config = load_run_config(run_dir, overrides)
     mesh = read_mesh(mesh_path or run_dir / "mesh.ply")
     device = build_device(config)
-    scene = load_scene(config.scene)
+    scene = load_scene(config.scene, config.segmenter.name)
     masks = true_masks(config, scene, run_dir)
     metrics: dict[str, float] = {}
     if mesh_path is None:

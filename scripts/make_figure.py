@@ -43,7 +43,7 @@ def panels(run_dir: Path, config: Config, view: int | None) -> list[ByteArray]:
     """
     mesh = read_mesh(run_dir / "mesh.ply")
     device = build_device(config)
-    scene = load_scene(config.scene)
+    scene = load_scene(config.scene, config.segmenter.name)
     masks = true_masks(config, scene, run_dir)
     number = (scene.test or scene.train)[0] if view is None else view
     if not 0 <= number < len(scene.cameras):

@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from nto3d.cli import CONFIG_FOLDER
-from nto3d.config import Backend, Config, MaskUse, Reader
+from nto3d.config import Backend, Config, MaskUse, Reader, SegmenterName
 from nto3d.config_check import validate
 from nto3d.config_io import CONFIG_ERRORS, explain, flatten, register, to_config, to_dict
 from nto3d.errors import InputError
@@ -26,9 +26,11 @@ def composed(*overrides: str) -> Config:
     return to_config(compose("config", list(overrides)))
 
 
-def test_the_default_is_the_bundled_sample() -> None:
+def test_the_default_is_a_click_on_the_bundled_sample() -> None:
     config = composed()
     assert config.scene.path == "datasets/sample"
+    assert config.segmenter.name is Config().segmenter.name is SegmenterName.grabcut
+    assert (config.prompts.file, config.prompts.view) == (None, None)
     assert config.encoding.backend is Backend.warp
     assert config.output.startswith("runs/sample/")
 
@@ -51,6 +53,14 @@ def test_trainers_set_the_size_of_the_table_never_the_backend(trainer: str, back
     config = composed(f"trainer={trainer}", f"encoding={backend}")
     assert config.encoding.backend.name == backend
     assert config.encoding.log2_entries == {"smoke": 12, "fast": 15, "quality": 17}[trainer]
+
+
+def test_groups_given_by_hand_win_over_an_experiment() -> None:
+    dtu = ("experiment=dtu_quality", "scene.path=somewhere/dtu_scan9")
+    assert composed(*dtu).segmenter.name is SegmenterName.precomputed
+    config = composed(*dtu, "segmenter=sam", "trainer=smoke", "segmenter=grabcut")
+    assert config.segmenter.name is SegmenterName.grabcut
+    assert config.trainer.steps == composed("trainer=smoke").trainer.steps
 
 
 def test_values_given_by_hand_win() -> None:

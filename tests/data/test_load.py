@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from nto3d.config import MaskUse, Reader, SceneConfig
+from nto3d.config import MaskUse, Reader, SceneConfig, SegmenterName
 from nto3d.data import synthetic
 from nto3d.data.load import load_scene
 from nto3d.data.splits import split
@@ -32,6 +32,14 @@ def test_masks_are_needed_only_where_they_are_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"pass scene\.masks=none"):
         load_scene(SceneConfig(path=str(tmp_path)))
     assert load_scene(SceneConfig(path=str(tmp_path), masks=MaskUse.none)).masks is None
+    assert load_scene(SceneConfig(path=str(tmp_path)), SegmenterName.grabcut).masks is None
+
+
+def test_masks_that_are_there_are_read_to_measure_with(tmp_path: Path) -> None:
+    written = write_dtu_scene(tmp_path)
+    masks = load_scene(SceneConfig(path=str(tmp_path)), SegmenterName.sam).masks
+    assert masks is not None
+    assert (masks == written.masks).all()
 
 
 def test_a_procedural_scene_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,11 @@ import torch
 from nto3d.cli import main
 from tests.helpers import write_dtu_scene
 
-# A scene and a trainer as small as they get; later arguments win.
+# A scene and a trainer as small as they get, with the masks of the scene; later arguments win.
 TINY = (
     *("scene=dtu", "scene.path=box", "trainer=smoke", "device=cpu", "threads=2", "output=run", "logger=none"),
     *("trainer.steps=3", "evaluate.enabled=false", "evaluate.report=false", "export.resolution=16"),
+    "segmenter=precomputed",
 )
 
 Train = Callable[..., int]

@@ -21,7 +21,7 @@ STEPS = 60
 RUN = (
     *("scene=dtu", "scene.path=ball", "trainer=smoke", f"trainer.steps={STEPS}", "device=cpu", "threads=2"),
     *("trainer.log_every=1", "trainer.checkpoint_every=7", "logger=none", "export.resolution=24"),
-    *("evaluate.enabled=false", "evaluate.report=false"),
+    *("evaluate.enabled=false", "evaluate.report=false", "segmenter=precomputed"),
 )
 
 

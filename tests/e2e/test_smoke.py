@@ -1,4 +1,4 @@
-"""`trainer=smoke` from pictures to mesh, metrics and report."""
+"""`trainer=smoke` from pictures and given masks to mesh, metrics and report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nto3d.cli import main
 from tests.helpers import SPHERE_RADIUS, write_dtu_scene
 
 CENTER, SCALE = np.array([1.0, -2.0, 30.0]), 10.0  # of the helper's scene, world units
-SMOKE = ("scene=dtu", "scene.path=ball", "trainer=smoke", "device=cpu", "threads=2")
+SMOKE = ("scene=dtu", "scene.path=ball", "segmenter=precomputed", "trainer=smoke", "device=cpu", "threads=2")
 ALWAYS = {"train_seconds", "total_seconds", "peak_memory_gb", "psnr", "ssim"}
 WITH_MASKS = {"psnr_mask", "ssim_mask", "mask_iou"}
 WITH_MESH = {"chamfer", "chamfer_relative", "fscore"}

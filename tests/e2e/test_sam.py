@@ -1,0 +1,84 @@
+"""Segment Anything through `train.py`, with a tiny SAM whose answer is known; no picture is encoded twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nto3d.cli import main
+from nto3d.segment.sam import SamSegmenter
+from nto3d.types import ByteArray
+from tests.e2e.bright_sam import write_bright_sam
+from tests.helpers import WrittenScene, write_dtu_scene
+
+VIEWS = 9
+LEVEL = 60.0  # between the ball and what is behind it
+RUN = (
+    *("scene=dtu", "scene.path=ball", "segmenter=sam", "segmenter.checkpoint=sam.pth", "trainer=smoke", "device=cpu"),
+    *("prompts.view=0", "prompts.points=[[32,24]]", "threads=1", "logger=none", "trainer.steps=3"),
+    *("export.resolution=24", "evaluate.report=false", "evaluate.enabled=false"),
+    *("field.start=sphere", "field.sphere_radius=0.5"),  # saves the comparison of neighbouring pictures
+)
+
+
+@pytest.fixture
+def ball(tmp_path: Path) -> WrittenScene:
+    """A ball that is brighter than what is behind it, without masks, and `sam.pth`."""
+    write_bright_sam(tmp_path / "sam.pth", LEVEL)
+    return write_dtu_scene(tmp_path / "ball", views=VIEWS, size=(48, 64), masks=False)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with every picture that SAM's encoder looks at."""
+    calls: list[int] = []
+    encode = SamSegmenter._encode
+
+    def counted(self: SamSegmenter, image: ByteArray, input_size: tuple[int, int]) -> object:
+        calls.append(int(image.sum()))
+        return encode(self, image, input_size)
+
+    monkeypatch.setattr(SamSegmenter, "_encode", counted)
+    return calls
+
+
+def masks(run: str) -> list[np.ndarray]:
+    return [np.array(Image.open(Path(run) / "masks" / f"{view:03d}.png")) > 0 for view in range(VIEWS)]
+
+
+def test_from_a_click_to_the_mesh_with_every_picture_encoded_once(ball: WrittenScene, encoded: list[int]) -> None:
+    assert main([*RUN, "output=first"]) == 0
+    assert sorted(encoded) == sorted(int(image.sum()) for image in ball.images)
+    for mask, true in zip(masks("first"), ball.masks, strict=True):
+        assert (mask & true).sum() > 0.75 * (mask | true).sum()  # SAM sees 32 tokens along the longer side
+    metrics = json.loads(Path("first/metrics.json").read_text())
+    assert metrics["lift_rounds"] == 1.0
+    assert "lift_mask_iou" not in metrics  # there is nothing to compare with
+    assert Path("first/mesh.ply").stat().st_size > 0
+
+    encoded.clear()
+    assert main([*RUN, "output=second"]) == 0
+    assert encoded == []
+    for mask, again in zip(masks("first"), masks("second"), strict=True):
+        assert np.array_equal(mask, again)
+
+    ball.images[3, 0, 0] += 1
+    Image.fromarray(ball.images[3]).save("ball/image/003.png")
+    assert main([*RUN, "output=third"]) == 0
+    assert encoded == [int(ball.images[3].sum())]
+
+    encoded.clear()
+    write_bright_sam(Path("sam.pth"), LEVEL, score=0.8)
+    assert main([*RUN, "output=fourth"]) == 0
+    assert len(encoded) == VIEWS
+
+
+def test_without_a_cache_nothing_is_kept(ball: WrittenScene, encoded: list[int]) -> None:
+    before = sorted(path for path in ball.path.rglob("*"))
+    assert main([*RUN, "output=run", "segmenter.cache=false", "lift.max_rounds=0"]) == 0
+    assert len(encoded) == VIEWS
+    assert sorted(path for path in ball.path.rglob("*")) == before
