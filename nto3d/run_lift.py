@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import time
@@ -21,7 +22,7 @@ from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, LIFT_NAME, MASKS_NAME
 from nto3d.segment.prompts import read_prompts
 from nto3d.stages.lift import Lift
 from nto3d.stages.model import SurfaceModel
-from nto3d.stages.refine import Segmentation, ViewMask, agreement, carry, mean_truth_iou, to_arrays
+from nto3d.stages.refine import Segmentation, ViewMask, agreement, carry, lost, mean_truth_iou, to_arrays
 from nto3d.stages.reproject import Projection, project_views, reduced
 from nto3d.stages.scene import SceneFit
 from nto3d.stages.witnesses import transferred, weights
@@ -55,7 +56,9 @@ def find_masks(
     """
     lift = LiftRun(config, scene, device, run_dir)
     first = lift.first_masks()
-    if fitted is None:
+    if fitted is not None:
+        lift.begun -= fitted.seconds
+    else:
         fitted = lift.fit_scene()
         state = {**fitted.state(), "stage": LIFT_STAGE, "step": config.lift.scene_steps}
         save_checkpoint(run_dir / CHECKPOINT_NAME, {**state, "random": random_state(), "config": to_dict(config)})
@@ -95,6 +98,8 @@ class LiftRun:
         clicked = {view: self.segmentation.ask(prompts) for view, prompts in self.prompts.items()}
         for view, mask in clicked.items():
             log.info("the click's mask in view %d: %.1f %% of the picture", view, 100.0 * mask.pixels.mean())
+            if not mask.pixels.any():
+                raise InputError(f"prompts: nothing is found at the click in view {view}: point at the target")
         return clicked
 
     def fit_scene(self) -> SceneFit:
@@ -118,11 +123,15 @@ class LiftRun:
         model = build_model(self.config, self.scene, None, None, self.device)
         model.load_state_dict(fitted.model)
         optimizer = build_optimizer(self.config, model)
-        optimizer.load_state_dict(dict(fitted.optimizer))
+        optimizer.load_state_dict(copy.deepcopy(dict(fitted.optimizer)))  # torch would go on in these very tensors
         first = self._with_witnesses(clicked, {view: fitted.seen[view] for view in self.views})
         believed = weights(first, clicked, self.cameras, fitted.seen)
         held_out = [view for view in range(len(self.scene.cameras)) if view not in self.views]
         masks = carry(self.segmentation, self.cameras, fitted.seen, first, believed, self.prompts, held_out)
+        if lost(masks):
+            first_views = {view: mask.pixels for view, mask in first.items()}
+            write_masks(self.run_dir / MASKS_NAME, first_views)
+            raise self._lost(0)
         self._note(masks, None)
         self._add_target(model, optimizer)
         for number in range(1, lift.max_rounds + 1):
@@ -191,11 +200,14 @@ class LiftRun:
         projections = self._project(model, self.views, fitted)
         if sum(int((p.target > 0.5).sum()) for p in projections.values()) < FEWEST:
             self._write(masks)
-            raise InputError(
-                f"round {number}: the target was lost, its projection is empty in all views (clicked in view "
-                f"{min(self.prompts)}); the last good masks are in {self.run_dir / MASKS_NAME}"
-            )
+            raise self._lost(number)
         return self.segmentation.refine_all(projections.values(), self.prompts, self.threads, DOUBT, masks)
+
+    def _lost(self, number: int) -> InputError:
+        return InputError(
+            f"round {number}: the target was lost, its projection is empty in all views (clicked in view "
+            f"{min(self.prompts)}); the last good masks are in {self.run_dir / MASKS_NAME}"
+        )
 
     def _fit(self, stage: Lift, optimizer: torch.optim.Optimizer, steps: int, first: int, decay: float) -> None:
         config = dataclasses.replace(self.config.trainer, steps=first + steps, decay=decay)

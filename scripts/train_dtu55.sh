@@ -44,14 +44,14 @@ any() {
 }
 
 data="fetch data_DTU.zip (the README of github.com/Totoro97/NeuS links it) and move its dtu_scan55 to $scene"
-annotate="python $root/scripts/annotate.py scene=$scene view=0 'points=[[x,y]]' out=$scene/anno_box.json"
+annotate="python $root/scripts/annotate.py 'scene=$scene' view=0 'points=[[x,y]]' 'out=$scene/anno_box.json'"
 if [[ ! -d "$scene" ]]; then
   lacks "$scene" "the pictures and cameras of DTU's scan 55, found no such folder; $data"
 else
   any "$scene"/cameras{_sphere,,_large}.npz || lacks "$scene/cameras_sphere.npz" "DTU's cameras, found no such file; $data"
   any "$scene"/image{,s} || lacks "$scene/image" "DTU's pictures, found no such folder; $data"
 fi
-if [[ -z "$prompts" && ! -e "$scene/anno_box.json" ]]; then
+if [[ "$segmenter" != precomputed && -z "$prompts" && ! -e "$scene/anno_box.json" ]]; then
   lacks "$scene/anno_box.json" "a click on the object, found no such file; write it: $annotate"
 fi
 if [[ "$segmenter" == sam ]] && ! any "$checkpoint" "$root/weights/$checkpoint"; then
@@ -74,5 +74,5 @@ if [[ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ]] || ! has_requirements; then
 fi
 
 arguments=(experiment=dtu_quality "scene.path=$scene" "segmenter=$segmenter" "segmenter.checkpoint=$checkpoint")
-[[ -n "$prompts" ]] || arguments+=("prompts.file=$scene/anno_box.json")
+[[ -n "$prompts" || "$segmenter" == precomputed ]] || arguments+=("prompts.file=$scene/anno_box.json")
 exec "$python" "$root/train.py" "${arguments[@]}" "$@"

@@ -21,6 +21,7 @@ from nto3d.data.load import load_scene
 from nto3d.errors import InputError
 from nto3d.run_lift import LiftRun
 from nto3d.stages.reproject import Projection
+from nto3d.stages.scene import SceneFit
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
 from tests.helpers import WrittenScene, write_dtu_scene
 
@@ -77,11 +78,15 @@ def open_lift(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch, masks: BoolAr
     return LiftRun(config, scene, build_device(config), Path(config.output))
 
 
-def lifted(lift: LiftRun) -> None:
+def fitted_scene(lift: LiftRun) -> SceneFit:
     fitted = lift.fit_scene()
     # The colours are not learnt in a step, but nothing stands in front of the ball
     seen = {v: dataclasses.replace(p, differs=np.zeros_like(p.differs)) for v, p in fitted.seen.items()}
-    lift.masks(dataclasses.replace(fitted, seen=seen), lift.first_masks())
+    return dataclasses.replace(fitted, seen=seen)
+
+
+def lifted(lift: LiftRun) -> None:
+    lift.masks(fitted_scene(lift), lift.first_masks())
 
 
 def written(lift: LiftRun) -> list[BoolArray]:
@@ -129,3 +134,13 @@ def test_the_last_good_masks_stay(ball: WrittenScene, monkeypatch: pytest.Monkey
     for mask, before, true in zip(written(lift), good, ball.masks, strict=True):
         assert np.array_equal(mask, before)
         assert iou(mask, true) > 0.8
+
+
+def test_one_scene_serves_any_number_of_clicks(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    lift = open_lift(ball, monkeypatch, ball.masks, rounds=2)
+    fitted = fitted_scene(lift)
+    first, second = (lift.masks(fitted, lift.first_masks()) for _ in range(2))
+    assert first.keys() == second.keys()
+    for view, mask in first.items():
+        assert np.array_equal(mask.prior, second[view].prior)  # to the bit: nothing is left of the first
+        assert mask.trust == second[view].trust

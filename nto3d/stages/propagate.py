@@ -50,12 +50,6 @@ class SurfaceVotes:
         answer[valid] = np.where(total > LEAST_VOTES, inside / np.maximum(total, 1e-9), 0.5)
         return answer
 
-    def known(self, seen: Projection) -> float:
-        """Share of a view's surface pixels of which somebody has voted."""
-        answer = self.ask(seen)
-        solid = seen.opacity > SOLID
-        return float((np.abs(answer - 0.5) > 0.01)[solid].mean()) if solid.any() else 0.0
-
     def _place(self, seen: Projection) -> tuple[IntArray, BoolArray]:
         """Cell [h, w, 3] of the surface in each pixel, and where there is one."""
         height, width = seen.target.shape

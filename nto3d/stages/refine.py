@@ -19,6 +19,7 @@ from nto3d.stages.reproject import Projection, enlarged, prompts_from, shrunk
 from nto3d.types import BoolArray, Cameras, FloatArray, Mask, Prompts, Scene
 
 THICK = 0.03  # half width of a region that matters, as a share of the target's size
+WIDE = 0.015  # half width of a part that counts as hidden, likewise
 CARRIED = 0.5  # how much a carried mask's vote counts beside the clicked view's own
 
 
@@ -94,22 +95,30 @@ class Segmentation:
             prompts = Prompts(view, points, labels, prompts.box, prior)
         if self._use is not PromptUse.all:
             prompts = replace(prompts, prior=None, box=prompts.box if self._use is PromptUse.box else None)
-        mask = self.ask(prompts)
+        mask = self._answer(prompts)
         projected = prior > 0.5
-        pixels, agreement = projected, iou(mask.pixels, projected)
-        if agreement >= self._accept:
-            pixels = settled(mask.pixels, prior, doubt) if doubt else mask.pixels
+        pixels, trust = projected, 0.0
+        if mask is not None:
+            similar = iou(mask.pixels, projected)
+            trust = similar * mask.score
+            if similar >= self._accept:
+                pixels = settled(mask.pixels, prior, doubt) if doubt else mask.pixels
         hidden = _wide(in_front & ~pixels, projected)
-        return ViewMask(pixels, agreement * mask.score, replace(prompts, prior=None), reduced, hidden)
+        return ViewMask(pixels, trust, replace(prompts, prior=None), reduced, hidden)
+
+    def _answer(self, prompts: Prompts) -> Mask | None:
+        """The segmenter's answer, or None where nothing stands out in a view that the user did not point at."""
+        try:
+            return self.ask(prompts)
+        except InputError:
+            return None
 
     def ask_all(self, prompts: Sequence[Prompts], threads: int) -> dict[int, Mask]:
         """`ask` for many views; those in which nothing stands out are left out."""
 
         def answer(some: Prompts) -> Mask | None:
-            try:
-                return self.ask(some)
-            except InputError:
-                return None
+            mask = self._answer(some)
+            return mask if mask is not None and mask.pixels.any() else None
 
         with ThreadPoolExecutor(threads) as pool:
             return {mask.view: mask for mask in pool.map(answer, prompts) if mask is not None}
@@ -134,7 +143,7 @@ class Segmentation:
 
 def _wide(region: BoolArray, target: BoolArray) -> BoolArray:
     """A region [H, W] without what is narrow beside the target."""
-    radius = max(1, round(THICK * float(np.sqrt(np.count_nonzero(target)))))
+    radius = max(1, round(WIDE * float(np.sqrt(np.count_nonzero(target)))))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     core = cv2.erode(region.view(np.uint8), disc)
     wide: BoolArray = region & (cv2.dilate(core, disc, iterations=2) > 0)
