@@ -11,10 +11,13 @@ import contextlib
 import fnmatch
 import os
 import shlex
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import hydra
@@ -215,6 +218,23 @@ def _call_hydra(task: Callable[[DictConfig], None], argv: list[str]) -> None:
         sys.argv = program
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a run like Ctrl-C, so that it cleans up behind itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _execute(config: Config, argv: Sequence[str], fresh: bool) -> None:
     from nto3d.run import run  # here, so that --help and errors in the configuration need no torch
     from nto3d.training.log import set_up_logging
@@ -225,7 +245,8 @@ def _execute(config: Config, argv: Sequence[str], fresh: bool) -> None:
     try:
         write_run_info(output, ["python", Path(sys.argv[0]).name, *argv], fresh)
         set_up_logging(output)
-        run(config)
+        with _terminable():
+            run(config)
     except (InputError, OSError, KeyboardInterrupt) as stop:
         saved = (output / CHECKPOINT_NAME).is_file()
         if fresh and not saved:

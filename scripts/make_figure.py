@@ -24,10 +24,10 @@ from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import read_mesh  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.lift_files import true_masks  # noqa: E402
+from nto3d.lift_files import read_masks, true_masks  # noqa: E402
 from nto3d.report.pictures import normal_picture  # noqa: E402
 from nto3d.report.shade import shade_mesh  # noqa: E402
-from nto3d.run_folder import load_run_config  # noqa: E402
+from nto3d.run_folder import MASKS_NAME, load_run_config  # noqa: E402
 from nto3d.stages.views import render_view  # noqa: E402
 from nto3d.types import ByteArray, FloatArray  # noqa: E402
 
@@ -44,7 +44,9 @@ def panels(run_dir: Path, config: Config, view: int | None) -> list[ByteArray]:
     mesh = read_mesh(run_dir / "mesh.ply")
     device = build_device(config)
     scene = load_scene(config.scene, config.segmenter.name)
-    masks = true_masks(config, scene, run_dir)
+    # From a click, what the run found, though the scene may have masks, too
+    found = (run_dir / MASKS_NAME).is_dir()
+    masks = read_masks(run_dir / MASKS_NAME, scene) if found else true_masks(config, scene, run_dir)
     number = (scene.test or scene.train)[0] if view is None else view
     if not 0 <= number < len(scene.cameras):
         raise InputError(f"view: expected 0..{len(scene.cameras) - 1}, got {number}")
