@@ -74,7 +74,7 @@ def test_all_that_is_missing_is_said_at_once() -> None:
     assert "data_DTU.zip" in data
     assert f"move its dtu_scan55 to {SCENE}" in data
     assert f"{SCENE / 'anno_box.json'}: " in click
-    assert f"annotate.py scene={SCENE} " in click
+    assert f"annotate.py 'scene={SCENE}' " in click
     assert f"{WEIGHTS}: " in weights
     assert "fetch_weights.py sam_vit_h_4b8939 folder=." in weights
     assert not Path("runs").exists()
