@@ -32,7 +32,7 @@ from nto3d.segment.grabcut import GrabCutSegmenter
 from nto3d.segment.sam_loading import open_sam
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.start import fit_to_distance
-from nto3d.training.checkpoint import MODEL_KEYS, check_config, load_checkpoint
+from nto3d.training.checkpoint import LIFT_STAGE, MODEL_KEYS, check_config, load_checkpoint
 from nto3d.training.loop import Schedule
 from nto3d.types import BoolArray, FloatArray, Scene
 
@@ -193,7 +193,7 @@ def load_model(run_dir: Path, config: Config, device: torch.device) -> tuple[Sur
     path = run_dir / CHECKPOINT_NAME
     state = load_checkpoint(path, device)
     check_config(state["config"], to_dict(config), path, MODEL_KEYS)
-    if state["stage"] == "lift":
+    if state["stage"] == LIFT_STAGE:
         raise InputError(
             f"{path}: there is no mesh yet, the run was stopped while it looked for masks: go on with resume"
         )
@@ -244,7 +244,12 @@ def _radius(config: Config, hull: Tensor) -> float:
 
 
 def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam with a learning rate each for hash tables, MLPs and the sharpness.
+    """Adam with the groups of `parameter_groups`."""
+    return torch.optim.Adam(parameter_groups(config, model), betas=(0.9, 0.99), fused=True)
+
+
+def parameter_groups(config: Config, model: nn.Module) -> list[dict[str, Any]]:
+    """A group each for hash tables, the sharpness and MLPs, without those that the model lacks.
 
     Table rows get tiny gradients, so that epsilon must not hold them back; for the MLPs it must, or weights that hardly
     matter yet (of levels that only fade in) would take steps of full size on noise.
@@ -255,11 +260,11 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     for name, parameter in model.named_parameters():
         last = name.rpartition(".")[2]
         groups[last if last in groups else "mlp"].append(parameter)
-    return torch.optim.Adam(
-        [{"params": groups[kind], "lr": lr, "base_lr": lr, "eps": eps} for kind, (lr, eps) in settings.items()],
-        betas=(0.9, 0.99),
-        fused=True,
-    )
+    return [
+        {"params": groups[kind], "lr": lr, "base_lr": lr, "eps": eps}
+        for kind, (lr, eps) in settings.items()
+        if groups[kind]
+    ]
 
 
 def build_schedule(config: Config) -> Schedule:

@@ -200,6 +200,17 @@ def _compose_and_run(argv: list[str], overrides: list[str]) -> int:
     return min((code for _, code in failures), default=0)
 
 
+def compose_config(overrides: Sequence[str]) -> Config:
+    """What `train.py` would run with these overrides.
+
+    Raises:
+        InputError: a value is missing or impossible; Hydra's own errors are for `guarded`.
+    """
+    register()
+    with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        return to_config(hydra.compose("config", list(overrides)))
+
+
 def _call_hydra(task: Callable[[DictConfig], None], argv: list[str]) -> None:
     """Hydra's own main reads `sys.argv`, prints tracebacks and exits with 1 unless told not to."""
     os.environ["HYDRA_FULL_ERROR"] = "1"

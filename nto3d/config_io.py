@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from hydra.core.config_store import ConfigStore
@@ -30,6 +30,7 @@ from nto3d.config import Config
 from nto3d.config_check import validate
 from nto3d.errors import InputError
 
+Options = TypeVar("Options")
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
@@ -75,6 +76,23 @@ def to_dict(config: Config) -> dict[str, Any]:
     container = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def parse_options(kind: type[Options], argv: Sequence[str]) -> Options:
+    """A script's own options, a dataclass, from its `key=value` arguments.
+
+    Raises:
+        InputError: an unknown key, a wrong type, or something that is missing.
+    """
+    tree = OmegaConf.structured(kind)
+    known = list(tree)
+    for override in parse_overrides(argv):
+        if override.key_or_group not in known:
+            raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(known)}")
+        OmegaConf.update(tree, override.key_or_group, override.value())
+    options = OmegaConf.to_object(tree)
+    assert isinstance(options, kind)
+    return options
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -23,7 +23,7 @@ from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.lift_files import lift_metrics, read_masks, read_rounds, true_masks
 from nto3d.report.pictures import ViewPictures, normal_picture
 from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, read_run_info
-from nto3d.run_lift import LIFT_STAGE, find_masks
+from nto3d.run_lift import find_masks
 from nto3d.segment.precomputed import given_masks
 from nto3d.stages.assess import assess_mesh, assess_views, write_metrics, write_run_report
 from nto3d.stages.mesh import extract_mesh
@@ -32,6 +32,7 @@ from nto3d.stages.reconstruct import Reconstruction
 from nto3d.stages.scene import SceneFit
 from nto3d.stages.views import render_view
 from nto3d.training.checkpoint import (
+    LIFT_STAGE,
     check_config,
     load_checkpoint,
     random_state,

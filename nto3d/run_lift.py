@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nto3d.build import build_model, build_optimizer, build_schedule, build_segmenter, build_start, build_target
+from nto3d.build import (
+    build_model,
+    build_optimizer,
+    build_schedule,
+    build_segmenter,
+    build_start,
+    build_target,
+    parameter_groups,
+)
 from nto3d.config import Config, MaskUse
 from nto3d.config_io import to_dict
 from nto3d.data.rays import RaySampler
@@ -26,13 +34,12 @@ from nto3d.stages.refine import Segmentation, ViewMask, agreement, carry, lost, 
 from nto3d.stages.reproject import Projection, project_views, reduced
 from nto3d.stages.scene import SceneFit
 from nto3d.stages.witnesses import transferred, weights
-from nto3d.training.checkpoint import random_state, save_checkpoint
+from nto3d.training.checkpoint import LIFT_STAGE, random_state, save_checkpoint
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
 from nto3d.types import BoolArray, Mask, Prompts, Scene
 
 log = logging.getLogger("nto3d")
-LIFT_STAGE = "lift"  # of a checkpoint
 DT = 0.01  # sample length of projections, normalized units
 MARGIN, WHOLE_SHARE = 0.1, 0.4  # of the rays of a round, see RaySampler
 DOUBT = 0.3  # see refine.settled
@@ -158,15 +165,12 @@ class LiftRun:
 
     def _add_target(self, model: SurfaceModel, optimizer: torch.optim.Optimizer) -> None:
         """A fresh target field, and slower rates for all the others."""
-        trainer, lift = self.config.trainer, self.config.lift
+        lift = self.config.lift
         model.target, model.reach = build_target(self.config).to(self.device), lift.reach
+        for group in parameter_groups(self.config, model.target):
+            optimizer.add_param_group(group)
         for group in optimizer.param_groups:
             group["base_lr"] *= lift.rate
-        tables = [p for name, p in model.target.named_parameters() if name.endswith("table")]
-        others = [p for name, p in model.target.named_parameters() if not name.endswith("table")]
-        for parameters, rate, eps in ((tables, trainer.lr, 1e-15), (others, trainer.mlp_lr, 1e-8)):
-            rate *= lift.rate
-            optimizer.add_param_group({"params": parameters, "lr": rate, "base_lr": rate, "eps": eps})
 
     def _round(
         self,

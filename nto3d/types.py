@@ -63,6 +63,11 @@ class Cameras:
         """Camera centres [V, 3], normalized frame."""
         return self.cam_to_world[:, :, 3]
 
+    @property
+    def outward(self) -> FloatArray:
+        """Unit directions [V, 3] from the middle of the normalized frame to the camera centres."""
+        return self.centers / np.linalg.norm(self.centers, axis=1, keepdims=True).clip(1e-6)
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,10 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
 
 from nto3d.cli import guarded  # noqa: E402
 from nto3d.config import MaskUse, PromptsConfig, SceneConfig  # noqa: E402
-from nto3d.config_io import parse_overrides  # noqa: E402
+from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
@@ -81,13 +80,7 @@ def read_options(argv: Sequence[str]) -> Options:
     Raises:
         InputError: an unknown key, a wrong type or an impossible value.
     """
-    tree = OmegaConf.structured(Options)
-    for override in parse_overrides(argv):
-        if override.key_or_group not in asdict(Options()):
-            raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(asdict(Options()))}")
-        OmegaConf.update(tree, override.key_or_group, override.value())
-    options = OmegaConf.to_object(tree)
-    assert isinstance(options, Options)
+    options = parse_options(Options, argv)
     if not options.scene:
         raise InputError("scene is missing: give it as scene=FOLDER")
     if options.points is None and options.box is None:

@@ -34,13 +34,11 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 
 import torch  # noqa: E402
 from bench_table import DOUBLE, JACOBIAN, PARTS, Row, machine, ratios, table  # noqa: E402
-from hydra import compose, initialize_config_dir  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
 
 from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start  # noqa: E402
-from nto3d.cli import CONFIG_FOLDER, guarded  # noqa: E402
+from nto3d.cli import compose_config, guarded  # noqa: E402
 from nto3d.config import Config, EncodingConfig, FieldConfig  # noqa: E402
-from nto3d.config_io import parse_overrides, register, to_config  # noqa: E402
+from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.data.rays import RaySampler  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
@@ -147,11 +145,9 @@ class Trainer:
 
     def __init__(self, name: str, device_name: str) -> None:
         backend = name.partition(",")[0]
-        register()
-        with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-            values = [f"encoding={backend}", f"device={device_name}", "output=unused", "trainer=fast"]
-            values += ["segmenter=precomputed", f"scene.path={ROOT / 'datasets' / 'sample'}"]
-            config = to_config(compose("config", values))
+        values = [f"encoding={backend}", f"device={device_name}", "output=unused", "trainer=fast"]
+        values += ["segmenter=precomputed", f"scene.path={ROOT / 'datasets' / 'sample'}"]
+        config = compose_config(values)
         self.device = build_device(config)
         scene = load_scene(config.scene)
         masks = given_masks(scene)
@@ -273,13 +269,7 @@ def read_options(argv: Sequence[str]) -> Options:
     Raises:
         InputError: an unknown key, a wrong type or an impossible value.
     """
-    known = OmegaConf.structured(Options)
-    for override in parse_overrides(argv):
-        if override.key_or_group not in asdict(Options()):
-            raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(asdict(Options()))}")
-        OmegaConf.update(known, override.key_or_group, override.value())
-    options = OmegaConf.to_object(known)
-    assert isinstance(options, Options)
+    options = parse_options(Options, argv)
     if options.device != "auto" and not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
         raise InputError(f"device: expected auto, cpu, cuda or cuda:N, got {options.device}")
     unknown = [part for part in options.parts if part not in PARTS]

@@ -27,13 +27,12 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
-from hydra import compose, initialize_config_dir  # noqa: E402
-from omegaconf import MISSING, OmegaConf  # noqa: E402
+from omegaconf import MISSING  # noqa: E402
 
 from nto3d.build import build_device  # noqa: E402
-from nto3d.cli import CONFIG_FOLDER, guarded  # noqa: E402
+from nto3d.cli import compose_config, guarded  # noqa: E402
 from nto3d.config import Config, PromptsConfig, PromptUse  # noqa: E402
-from nto3d.config_io import CONFIG_ERRORS, explain, register, to_config  # noqa: E402
+from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.evaluate.damage import DAMAGES  # noqa: E402
@@ -116,13 +115,6 @@ def run_trials(config: Config, scene: Scene, trials: Sequence[Trial], out: Path,
     return rows
 
 
-def trial_config(overrides: Sequence[str], folder: str) -> Config:
-    """The configuration of train.py."""
-    register()
-    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-        return to_config(compose("config", [f"output={folder}", "logger=none", *overrides]))
-
-
 @dataclass
 class Options:
     """What the script itself takes."""
@@ -137,10 +129,13 @@ def main(argv: Sequence[str]) -> None:
     """Run the trials that the command line names."""
     names = {field.name for field in dataclasses.fields(Options)}
     own = [argument for argument in argv if argument.partition("=")[0] in names]
-    options = parse_options(own)
+    options = parse_options(Options, own)
+    if options.count < 1 or options.seed < 0:
+        raise InputError(f"count, seed: expected at least 1 and 0, got {options.count} and {options.seed}")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(options.out or scratch)
-        config = trial_config([argument for argument in argv if argument not in own], str(folder))
+        rest = [argument for argument in argv if argument not in own]
+        config = compose_config([f"output={folder}", "logger=none", *rest])
         scene = load_scene(config.scene)
         if scene.masks is None:
             raise InputError(f"{config.scene.path}: expected a scene with masks to compare with, found none")
@@ -160,24 +155,6 @@ def main(argv: Sequence[str]) -> None:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
             write_atomic(folder / "trials.csv", text.getvalue())
-
-
-def parse_options(argv: Sequence[str]) -> Options:
-    """The script's own arguments.
-
-    Raises:
-        InputError: one is missing or impossible.
-    """
-    try:
-        options = OmegaConf.to_object(
-            OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(list(argv)))
-        )
-    except CONFIG_ERRORS as error:
-        raise InputError(explain(error)) from error
-    assert isinstance(options, Options)
-    if options.count < 1 or options.seed < 0:
-        raise InputError(f"count, seed: expected at least 1 and 0, got {options.count} and {options.seed}")
-    return options
 
 
 if __name__ == "__main__":

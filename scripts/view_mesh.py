@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,10 +17,9 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
 
 from nto3d.cli import guarded  # noqa: E402
-from nto3d.config_io import parse_overrides  # noqa: E402
+from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.dtu import read_dtu  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import read_mesh  # noqa: E402
@@ -50,13 +49,7 @@ def read_options(argv: Sequence[str]) -> Options:
     Raises:
         InputError: an unknown key, a wrong type or an impossible value.
     """
-    tree = OmegaConf.structured(Options)
-    for override in parse_overrides(argv):
-        if override.key_or_group not in asdict(Options()):
-            raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(asdict(Options()))}")
-        OmegaConf.update(tree, override.key_or_group, override.value())
-    options = OmegaConf.to_object(tree)
-    assert isinstance(options, Options)
+    options = parse_options(Options, argv)
     if not options.mesh:
         raise InputError("mesh is missing: give it as mesh=FILE")
     if min(options.frames, options.size, options.downscale) < 1 or (options.up is not None and len(options.up) != 3):

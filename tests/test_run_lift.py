@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from nto3d import run_lift
 from nto3d.build import build_device
-from nto3d.cli import CONFIG_FOLDER
+from nto3d.cli import compose_config
 from nto3d.config import SegmenterName
-from nto3d.config_io import register, to_config
 from nto3d.data.load import load_scene
 from nto3d.errors import InputError
 from nto3d.run_lift import LiftRun
@@ -69,9 +67,7 @@ def open_lift(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch, masks: BoolAr
         ),
         "logger=none",
     ]
-    register()
-    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-        config = to_config(compose("config", values))
+    config = compose_config(values)
     monkeypatch.setattr(run_lift, "build_segmenter", lambda _: Oracle(masks))
     Path(config.output).mkdir()
     scene = load_scene(config.scene, SegmenterName.grabcut)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from nto3d.types import ByteArray, Mask, Prompts
 
 Embedded = TypeVar("Embedded")
@@ -23,3 +25,13 @@ class Segmenter(Protocol[Embedded]):
             InputError: the segmenter lacks something that the user can provide.
         """
         ...
+
+
+def check_picture(image: ByteArray) -> None:
+    """Whether something is a picture, uint8 [H, W, 3], and not empty.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"expected a picture uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nto3d.errors import InputError
+from nto3d.segment.base import check_picture
 from nto3d.segment.cuts import (
     BACKGROUND,
     MAYBE_BACKGROUND,
@@ -78,8 +79,7 @@ class GrabCutSegmenter:
         Raises:
             ValueError: it is no such picture.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape) == 0:
-            raise ValueError(f"expected a picture uint8 [H, W, 3], got {image.dtype} {image.shape}")
+        check_picture(image)
         return image
 
     def segment(self, embedded: ByteArray, prompts: Prompts) -> Mask:

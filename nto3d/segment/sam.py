@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from nto3d.segment.base import check_picture
 from nto3d.segment.embeddings import EmbeddingCache, image_hash
 from nto3d.types import ByteArray, FloatArray, Mask, Prompts
 
@@ -104,8 +105,7 @@ class SamSegmenter:
         Raises:
             ValueError: it is no such picture.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"expected a picture uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
+        check_picture(image)
         side, prompts = int(self.model.image_encoder.img_size), self.model.prompt_encoder
         size = (image.shape[0], image.shape[1])
         input_size = _input_size(size, side)

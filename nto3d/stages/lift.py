@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from torch import Tensor
 
 from nto3d.config import TrainerConfig
@@ -20,6 +17,7 @@ class Lift(Reconstruction):
 
     Args:
         model: with a background and a target field. sampler: gives the rays, with masks from the second stage on.
+        start: see `Reconstruction`.
         trust: [V] how much each view's mask counts, 0..1, or None where there are no masks yet.
     """
 
@@ -29,11 +27,10 @@ class Lift(Reconstruction):
         sampler: RaySampler,
         config: TrainerConfig,
         seed: int,
-        pictures: Callable[[], Mapping[str, Any]] | None = None,
         start: Tensor | None = None,
         trust: Tensor | None = None,
     ) -> None:
-        super().__init__(model, sampler, config, seed, pictures, start)
+        super().__init__(model, sampler, config, seed, start=start)
         self._trust = trust
 
     def _color_counts(self, rays: RayBatch) -> Tensor | None:

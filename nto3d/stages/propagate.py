@@ -17,7 +17,7 @@ from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 FEWEST_CELLS, MOST_CELLS = 32, 192  # along an axis of [-1, 1]^3; between them, a cell is as large as a pixel
 REACH = 1.0  # cells: standard deviation of the blur that lets a vote count for its neighbours
 LEAST_VOTES = 0.05
-SOLID = 0.5  # opacity
+SOLID = 0.5  # opacity of a pixel that shows surface
 
 
 class SurfaceVotes:

@@ -202,7 +202,7 @@ def carry(
     for view, mask in first.items():
         votes.add(seen[view], shrunk(mask.pixels, cameras.size), believed[view])
     found = {view: segmentation.refine(seen[view], votes.ask(seen[view]), clicks.get(view)) for view in first}
-    towards = cameras.centers / np.linalg.norm(cameras.centers, axis=1, keepdims=True).clip(1e-6)
+    towards = cameras.outward
     left = [view for view in seen if view not in found and view not in held_out]
     while left:
         near = towards[left] @ towards[list(found)].T

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from nto3d.geometry.cameras import RayCaster, project
-from nto3d.stages.propagate import SurfaceVotes
+from nto3d.stages.propagate import SOLID, SurfaceVotes
 from nto3d.stages.reproject import Projection, shrunk
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray, Mask, Prompts
 
-SOLID = 0.5  # opacity of a pixel that shows surface
 NEAR = 0.06  # normalized units: a view sees a point if its surface is no farther from it
 FAITH = 4.0  # power of a mask's agreement with the others
 OWN = 2.0  # how much a mask counts that the user pointed at, beside that of another view
@@ -60,14 +59,15 @@ def weights(
     if len(masks) < 3:
         return dict.fromkeys(masks, 1.0)
     agreement = {}
-    for view, mask in masks.items():
-        votes = SurfaceVotes(cameras)
-        for other in masks:
-            if other != view:
-                votes.add(seen[other], shrunk(masks[other].pixels, cameras.size))
+    small = {view: shrunk(mask.pixels, cameras.size) for view, mask in masks.items()}
+    votes = SurfaceVotes(cameras)
+    for view, pixels in small.items():
+        votes.add(seen[view], pixels)
+    for view, pixels in small.items():
+        votes.add(seen[view], pixels, -1.0)  # what the others say; whole votes add up exactly
         said = votes.ask(seen[view])
+        votes.add(seen[view], pixels)
         known = np.abs(said - 0.5) > 0.01
-        pixels = shrunk(mask.pixels, cameras.size)
         both, either = np.minimum(said, pixels)[known].sum(), np.maximum(said, pixels)[known].sum()
         agreement[view] = float(both / either) if either > 0 else 0.0
     best = max(max(agreement.values()), 1e-6)
@@ -76,7 +76,7 @@ def weights(
 
 def _nearest(cameras: Cameras, view: int, views: Sequence[int]) -> list[int]:
     """The other views, by the angle between their centres."""
-    towards = cameras.centers / np.linalg.norm(cameras.centers, axis=1, keepdims=True).clip(1e-6)
+    towards = cameras.outward
     others = [other for other in views if other != view]
     return sorted(others, key=lambda other: -float(towards[other] @ towards[view]))
 

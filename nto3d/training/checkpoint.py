@@ -18,6 +18,7 @@ from nto3d.errors import InputError
 from nto3d.files import write_atomic
 
 FORMAT = 1
+LIFT_STAGE = "lift"  # the stage of a run that has no model of the target yet
 REQUIRED = ("stage", "step", "model", "optimizer", "random", "config")
 # What shapes the model: differing values mean weights that do not fit (tcnn lays its tables out otherwise)
 MODEL_KEYS = ("mode", "scene.masks", "encoding.*", "field.*")

@@ -7,31 +7,15 @@ brightness minus the level, channel 1 its negative, and layer norms keep the sig
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from nto3d.segment.sam_loading import PIXEL_MEAN, PIXEL_STD
-from tests.segment.tiny_sam import Architecture, random_sam
+from tests.segment.tiny_sam import TINY, random_sam
 
-BRIGHT = Architecture(
-    width=32,
-    depth=2,
-    heads=2,
-    mlp_width=32,
-    patch=2,
-    grid=32,
-    window=8,
-    global_blocks=(1,),
-    prompt_width=32,
-    mask_channels=16,
-    decoder_depth=2,
-    decoder_mlp=32,
-    decoder_shrink=2,
-    masks=3,
-    iou_depth=3,
-    iou_width=32,
-)
+BRIGHT = replace(TINY, depth=2, mlp_width=32, patch=2, grid=32, window=8, decoder_mlp=32)
 
 
 @torch.no_grad()
