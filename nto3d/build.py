@@ -14,11 +14,13 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from nto3d.config import Backend, Config, MaskUse, Precision, SegmenterName, Start
+from nto3d.config import Backend, Config, FeatureSource, MaskUse, Precision, SegmenterName, Start
 from nto3d.config_io import to_dict
 from nto3d.errors import InputError
+from nto3d.feature_maps import FeatureMaps
 from nto3d.fields.background import BackgroundField
 from nto3d.fields.color import ColorField
+from nto3d.fields.feature import FeatureField
 from nto3d.fields.occupancy import OccupancyField
 from nto3d.fields.sdf import SdfField
 from nto3d.geometry.carving import photo_hull, signed_distance
@@ -28,7 +30,9 @@ from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
 from nto3d.render.grid import OccupancyGrid
 from nto3d.run_folder import CHECKPOINT_NAME
 from nto3d.segment.base import Segmenter
+from nto3d.segment.descriptors import classical_features
 from nto3d.segment.grabcut import GrabCutSegmenter
+from nto3d.segment.sam import SamSegmenter, sam_features
 from nto3d.segment.sam_loading import open_sam
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.start import fit_to_distance
@@ -107,11 +111,35 @@ def build_segmenter(config: Config) -> Segmenter[Any]:
         case SegmenterName.grabcut:
             return GrabCutSegmenter()
         case SegmenterName.sam:
-            cache = Path(config.scene.path) / SAM_CACHE if config.segmenter.cache else None
-            device = _device("segmenter.device", config.segmenter.device)
-            return open_sam(config.segmenter.checkpoint, device, PRECISIONS[config.segmenter.precision], cache)
+            return _open_sam(config)
         case SegmenterName.precomputed:
             raise ValueError("expected a segmenter that answers prompts, got precomputed")
+
+
+def _open_sam(config: Config) -> SamSegmenter:
+    cache = Path(config.scene.path) / SAM_CACHE if config.segmenter.cache else None
+    device = _device("segmenter.device", config.segmenter.device)
+    return open_sam(config.segmenter.checkpoint, device, PRECISIONS[config.segmenter.precision], cache)
+
+
+def build_features(config: Config, scene: Scene, masks: BoolArray | None) -> FeatureMaps | None:
+    """The features of all pictures that the feature field learns, on the CPU; None where it learns none.
+
+    Args:
+        masks: [V, H, W] of the target, or None.
+
+    Raises:
+        InputError: the encoder's weights are missing or wrong.
+    """
+    if not config.field.feature:
+        return None
+    source = config.field.feature_source
+    if source is FeatureSource.auto:
+        source = FeatureSource.sam if config.segmenter.name is SegmenterName.sam else FeatureSource.classical
+    log.info("features of the pictures: %s", source.value)
+    if source is FeatureSource.sam:
+        return sam_features(_open_sam(config), scene.images)
+    return classical_features(scene.images, scene.train, masks, torch.get_num_threads())
 
 
 def build_target(config: Config) -> OccupancyField:
@@ -133,12 +161,18 @@ def _encoding(config: Config, log2_entries: int) -> HashGrid:
 
 
 def build_model(
-    config: Config, scene: Scene, masks: BoolArray | None, unknown: BoolArray | None, device: torch.device
+    config: Config,
+    scene: Scene,
+    masks: BoolArray | None,
+    unknown: BoolArray | None,
+    device: torch.device,
+    features: Tensor | None = None,
 ) -> SurfaceModel:
     """The fields of a scene, with an occupancy grid that starts as the hull of masks or cameras.
 
     Args:
         masks: [V, H, W] to train with, or None. unknown: [V, H, W], pixels whose masks say nothing, or None.
+        features: [S, C], some of the target's, for a feature field; None: without one.
 
     Raises:
         InputError: the hull is empty (the masks contradict each other), or the backend is missing.
@@ -152,7 +186,12 @@ def build_model(
         )
     viewpoints = torch.from_numpy(scene.cameras.centers[list(scene.train)])
     grid = torch.from_numpy(hull)
-    return _assemble(config, grid, viewpoints, device, _radius(config, grid))
+    channels = 0 if features is None else features.shape[1]
+    model = _assemble(config, grid, viewpoints, device, channels, _radius(config, grid))
+    if features is not None:
+        assert model.features is not None
+        model.features.start_at(features.to(device))
+    return model
 
 
 def build_start(config: Config, scene: Scene, model: SurfaceModel, with_masks: bool) -> Tensor | None:
@@ -199,15 +238,20 @@ def load_model(run_dir: Path, config: Config, device: torch.device) -> tuple[Sur
         )
     if "world_from_normalized" not in state:
         raise InputError(f"{path}: expected a checkpoint with world_from_normalized, got one of an older version")
-    model = _assemble(config, state["model"]["grid.hull"], state["model"]["viewpoints"], device)
+    channels = len(state["model"].get("features.out.bias", ()))
+    model = _assemble(config, state["model"]["grid.hull"], state["model"]["viewpoints"], device, channels)
     model.load_state_dict(state["model"])
     return model, state["world_from_normalized"].cpu().numpy()
 
 
 def _assemble(
-    config: Config, hull: Tensor, viewpoints: Tensor, device: torch.device, radius: float = 0.5
+    config: Config, hull: Tensor, viewpoints: Tensor, device: torch.device, channels: int, radius: float = 0.5
 ) -> SurfaceModel:
-    """The fields with an occupancy grid of a hull [G, G, G], for cameras at `viewpoints` [V, 3]."""
+    """The fields with an occupancy grid of a hull [G, G, G], for cameras at `viewpoints` [V, 3].
+
+    Args:
+        channels: of the feature field; 0: none. It comes last, so that the others start alike with and without it.
+    """
     field = config.field
     with_masks = config.scene.masks is MaskUse.given
     sdf = SdfField(
@@ -219,12 +263,16 @@ def _assemble(
     )
     color = ColorField(field.geometry_features, field.color_hidden, field.color_layers)
     background = BackgroundField(_encoding(config, field.background_log2_entries)) if not with_masks else None
+    features = None
+    if channels:
+        features = FeatureField(field.geometry_features, field.color_hidden, field.feature_hidden, channels)
     model = SurfaceModel(
         sdf,
         color,
         OccupancyGrid(hull, search_hull=with_masks),
         viewpoints,
         background,
+        features=features,
         init_inv_std=field.init_inv_std or SOFT,
         precision=PRECISIONS[config.trainer.precision],
     )

@@ -64,6 +64,14 @@ class Start(Enum):
     sphere = "sphere"  # a sphere
 
 
+class FeatureSource(Enum):
+    """Where the features come from that the feature field learns."""
+
+    auto = "auto"  # sam with segmenter=sam, else classical
+    sam = "sam"  # SAM's picture encoder; needs segmenter.checkpoint
+    classical = "classical"  # colours and oriented gradients at several scales
+
+
 class ColorLoss(Enum):
     """Distance between rendered and true colour."""
 
@@ -148,6 +156,9 @@ class FieldConfig:
     sphere_radius: float | None = None  # start=sphere: normalized units; null: to fit well inside the hull
     init_inv_std: float | None = None  # initial sharpness s of the density; null: 80 with start=stereo, 20 with sphere
     background_log2_entries: int = 14  # hash table of the background model (masks=none)
+    feature: bool = False  # learn the features of pictures, too (field=neus_feature)
+    feature_source: FeatureSource = FeatureSource.auto
+    feature_hidden: int = 64
 
 
 @dataclass
@@ -160,6 +171,7 @@ class LossConfig:
     eikonal_weight: float = 0.05
     curvature_weight: float = 0.01  # of the bending along the surface
     start_weight: float = 3.0  # of staying near to field.start=stereo, at first
+    feature_weight: float = 0.1  # field.feature
 
 
 @dataclass
@@ -185,6 +197,8 @@ class TrainerConfig:
     coarse_to_fine_steps: int = 300  # until all hash grid levels take part
     start_steps: int = 600  # the pull towards field.start=stereo fades out in so many steps
     start_levels: int = 8  # hash grid levels that take part from the first step
+    feature_ramp: int = 300  # steps until the loss of field.feature has its full weight
+    feature_steps: int = 1300  # so long geometry and colour follow the features, too, less and less towards the end
     precision: Precision = Precision.float32
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     checkpoint_every: int = 1000  # steps

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start
+from nto3d.build import build_device, build_features, build_model, build_optimizer, build_schedule, build_start
 from nto3d.config import Config, MaskUse, MeshFormat, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene
@@ -21,11 +21,19 @@ from nto3d.evaluate.geometry import load_points
 from nto3d.export.mesh_io import write_mesh
 from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.lift_files import lift_metrics, read_masks, read_rounds, true_masks
-from nto3d.report.pictures import ViewPictures, normal_picture
+from nto3d.report.pictures import normal_picture, to_bytes
 from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, read_run_info
 from nto3d.run_lift import find_masks
 from nto3d.segment.precomputed import given_masks
-from nto3d.stages.assess import assess_mesh, assess_views, write_metrics, write_run_report
+from nto3d.stages.assess import Pictures, assess_mesh, assess_views, write_metrics, write_run_report
+from nto3d.stages.features import (
+    LONGEST,
+    FeatureTerm,
+    assess_features,
+    compare_view,
+    target_features,
+    write_features,
+)
 from nto3d.stages.mesh import extract_mesh
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.reconstruct import Reconstruction
@@ -67,23 +75,25 @@ def run_multiview(config: Config) -> dict[str, float]:
     log.info("scene %s: %d training and %d held-out views", scene.name, len(scene.train), len(scene.test))
     state = _resumed(config, device)
     masks, unknown = _target_masks(config, scene, device, run_dir, state)
+    features = _features(config, scene, masks, device)
     torch.manual_seed(config.seed)  # what comes is the same however the masks were found
     if unknown is not None and unknown.any():
         views = ", ".join(str(view) for view in scene.train if unknown[view].any())
         log.info("something hides parts of the target in views %s: those pixels are left out", views)
-    model = build_model(config, scene, masks, unknown, device)
+    model = build_model(config, scene, masks, unknown, device, None if features is None else features.samples)
     sampler = RaySampler(scene, scene.train, device, seed=config.seed, masks=masks, unknown=unknown)
     training = state if state is not None and state["stage"] == STAGE else None
-    logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir, training)
+    logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir, training, features)
     mesh = extract_mesh(model, scene.world_from_normalized, config.export)
     write_mesh(mesh, run_dir / "mesh.ply")
     if config.export.format is not MeshFormat.ply:
         write_mesh(mesh, run_dir / f"mesh.{config.export.format.value}")
+    pictures = Pictures()
+    if features is not None:
+        pictures.feature_mesh = write_features(model, mesh, scene.world_from_normalized, run_dir)
     metrics: dict[str, float] = {}
-    pictures: list[ViewPictures] = []
     if config.evaluate.enabled:
-        truth = true_masks(config, scene, run_dir)
-        metrics, pictures = assess_views(model, scene, truth, config.evaluate, config.trainer.step_size)
+        metrics = _assess(config, run_dir, scene, model, features, pictures)
         metrics |= assess_mesh(mesh, scene, config.evaluate, masks is None, config.seed)
     if _clicked(config):
         assert masks is not None
@@ -96,6 +106,33 @@ def run_multiview(config: Config) -> dict[str, float]:
     for name, value in metrics.items():
         log.info("%-18s %.4f", name, value)
     log.info("mesh: %s", run_dir / "mesh.ply")
+    return metrics
+
+
+def _features(config: Config, scene: Scene, masks: BoolArray | None, device: torch.device) -> FeatureTerm | None:
+    """What the feature field has to learn, or None."""
+    maps = build_features(config, scene, masks)
+    if maps is None:
+        return None
+    samples = target_features(maps, masks, scene.train, config.seed)
+    return FeatureTerm(maps.to(device), samples, config.trainer)
+
+
+def _assess(
+    config: Config,
+    run_dir: Path,
+    scene: Scene,
+    model: SurfaceModel,
+    features: FeatureTerm | None,
+    pictures: Pictures,
+) -> dict[str, float]:
+    """Metrics of what the model renders in the held-out views; adds to the pictures."""
+    truth = true_masks(config, scene, run_dir)
+    metrics, pictures.views = assess_views(model, scene, truth, config.evaluate, config.trainer.step_size)
+    if features is not None:
+        views = (scene.test or scene.train)[: config.evaluate.max_views]
+        found, pictures.features = assess_features(model, scene, features.maps, truth, views, config.trainer.step_size)
+        metrics |= found
     return metrics
 
 
@@ -140,6 +177,7 @@ def reconstruct(
     model: SurfaceModel,
     run_dir: Path,
     state: dict[str, Any] | None = None,
+    features: FeatureTerm | None = None,
 ) -> tuple[RunLogger, float]:
     """Train a model, from the state of a checkpoint on if there is one; returns the log and the seconds of training."""
     device = model.variance.device
@@ -148,7 +186,11 @@ def reconstruct(
     def pictures() -> dict[str, Any]:
         view = (scene.test or scene.train)[0]
         rendered = render_view(model, scene, view, config.trainer.step_size)
-        return {"render": rendered.rgb, "normal": normal_picture(rendered.normal), "truth": scene.images[view]}
+        shown = {"render": rendered.rgb, "normal": normal_picture(rendered.normal), "truth": scene.images[view]}
+        if features is not None:
+            found, _ = compare_view(model, scene, features.maps, None, view, config.trainer.step_size, LONGEST)
+            shown |= {"features": to_bytes(found.rendered), "features_encoder": to_bytes(found.encoded)}
+        return shown
 
     half = model.precision == torch.float16 and device.type == "cuda"
     scaler = torch.amp.GradScaler(device.type, enabled=half)
@@ -156,7 +198,7 @@ def reconstruct(
     path = run_dir / CHECKPOINT_NAME
     begun = time.perf_counter()
     rough = build_start(config, scene, model, with_masks=sampler.with_masks) if state is None else None
-    objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures, rough)
+    objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures, rough, features)
     if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -201,7 +243,7 @@ def _report(
     scene: Scene,
     mesh: Mesh,
     metrics: dict[str, float],
-    pictures: list[ViewPictures],
+    pictures: Pictures,
     logger: RunLogger,
 ) -> None:
     entries = read_run_info(run_dir)

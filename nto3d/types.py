@@ -175,7 +175,7 @@ class RayBatch:
     Attributes:
         origins, directions: [R, 3] float32, normalized frame, unit directions.
         view: [R] int64. xy: [R, 2] float32 pixel coordinates (x, y).
-        rgb: [R, 3] float32 in 0..1. mask: [R] float32 0/1, or None. feature: [R, C], or None.
+        rgb: [R, 3] float32 in 0..1. mask: [R] float32 0/1, or None.
     """
 
     origins: Tensor
@@ -184,7 +184,6 @@ class RayBatch:
     xy: Tensor
     rgb: Tensor
     mask: Tensor | None = None
-    feature: Tensor | None = None
 
     def __post_init__(self) -> None:
         rays = len(self.origins)
@@ -202,11 +201,10 @@ class RayBatch:
     def __len__(self) -> int:
         return len(self.origins)
 
-    def __getitem__(self, part: slice) -> RayBatch:
+    def __getitem__(self, part: slice | Tensor) -> RayBatch:
         mask = None if self.mask is None else self.mask[part]
-        feature = None if self.feature is None else self.feature[part]
         where = (self.origins[part], self.directions[part], self.view[part], self.xy[part])
-        return RayBatch(*where, self.rgb[part], mask, feature)
+        return RayBatch(*where, self.rgb[part], mask)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,16 @@ class ColorField(nn.Module):
         super().__init__()
         self.net = mlp(3 + 3 + 16 + geometry_features, hidden, layers, 3)
 
-    def forward(self, positions: Tensor, normals: Tensor, directions: Tensor, features: Tensor) -> Tensor:
-        """Colours [N, 3] in 0..1 from positions, unit normals, unit directions (each [N, 3]) and features [N, G]."""
+    def hidden(self, positions: Tensor, normals: Tensor, directions: Tensor, features: Tensor) -> Tensor:
+        """Last hidden layer [N, hidden] of positions, unit normals, unit directions (each [N, 3]), features [N, G]."""
         seen = torch.cat([positions, normals, spherical_harmonics(directions), features], dim=1)
-        return torch.sigmoid(self.net(seen))
+        hidden: Tensor = self.net[:-1](seen)
+        return hidden
+
+    def rgb(self, hidden: Tensor) -> Tensor:
+        """Colours [N, 3] in 0..1 of a last hidden layer [N, hidden]."""
+        return torch.sigmoid(self.net[-1](hidden))
+
+    def forward(self, positions: Tensor, normals: Tensor, directions: Tensor, features: Tensor) -> Tensor:
+        """Colours [N, 3] in 0..1; arguments as of `hidden`."""
+        return self.rgb(self.hidden(positions, normals, directions, features))

@@ -1,6 +1,6 @@
 """Volume rendering of packed samples. Fields come in as functions; nothing here knows a model.
 
-Letters: R rays, N samples, G geometry features, K background samples a ray.
+Letters: R rays, N samples, G geometry features, E channels of an embedding, K background samples a ray.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from nto3d.render.neus import neus_alpha
 from nto3d.types import RenderOutput, Samples
 
 Geometry = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # [N, 3] -> sdf [N], gradient [N, 3], feature [N, G]
-Color = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # position, normal, direction, feature -> rgb [N, 3]
+# position, normal, direction, feature -> rgb [N, 3] and behind it, where there is one, an embedding: [N, 3 + E]
+Color = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 Occupancy = Callable[[Tensor], Tensor]  # [N, 3] -> logit [N]
 Background = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # [N, 3], [N, 3] -> density [N], rgb [N, 3]
 
@@ -45,6 +46,11 @@ class Target:
     reach: float = 0.0
 
 
+def partly(value: Tensor, share: float) -> Tensor:
+    """The same value, back through which only a share of the gradient goes."""
+    return value if share == 1.0 else value.detach() + share * (value - value.detach())
+
+
 def render_surface(
     origins: Tensor,
     directions: Tensor,
@@ -53,13 +59,16 @@ def render_surface(
     color: Color,
     sharpness: Sharpness,
     target: Target | None = None,
+    reach: float = 1.0,
 ) -> tuple[RenderOutput, Tensor]:
     """Render R rays from their packed samples.
 
     Args:
         origins, directions: [R, 3], normalized frame, unit directions.
         samples: N samples of these rays.
+        color: may give an embedding with each colour; the output's `feature` [R, E] is its weighted sum.
         target: the field of what belongs to the target; the output then holds its p(ray) = sum_k w_k sigmoid(o_k).
+        reach: share of the gradient of `feature` that reaches the geometry through the weights.
 
     Returns:
         The output (rgb on black), and the transmittance left for what lies behind, [R].
@@ -74,13 +83,13 @@ def render_surface(
         weights, _, _ = composite(alpha, alpha.new_zeros(count, 0), samples.offsets)
         chosen = torch.nonzero(weights > NEGLIGIBLE)[:, 0]
     normal = functional.normalize(gradient, dim=1, eps=1e-6)
-    rgb = color(samples.positions[chosen], normal[chosen], along[chosen], feature[chosen]).float()
-    rgb = alpha.new_zeros(count, 3).index_copy(0, chosen, rgb)
+    shown = color(samples.positions[chosen], normal[chosen], along[chosen], feature[chosen]).float()
+    shown = alpha.new_zeros(count, shown.shape[1]).index_copy(0, chosen, shown)
     belongs = alpha.new_zeros(count, 0)
     if target is not None:
         some = torch.sigmoid(target.logit(samples.positions[chosen]).float())
         belongs = alpha.new_zeros(count).index_copy(0, chosen, some)[:, None]
-    values = torch.cat([rgb, normal, samples.t[:, None], belongs.detach()], dim=1)
+    values = torch.cat([shown[:, :3], normal, samples.t[:, None], belongs.detach()], dim=1)
     _, sums, left = composite(alpha, values, samples.offsets)
     covered = None
     if target is not None:
@@ -95,6 +104,7 @@ def render_surface(
         sdf=sdf,
         gradients=gradient,
         occupancy=covered,
+        feature=composite(partly(alpha, reach), shown[:, 3:], samples.offsets)[1] if shown.shape[1] > 3 else None,
     )
     return out, left
 

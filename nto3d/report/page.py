@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from nto3d.files import write_atomic
+from nto3d.report.features import FeaturePictures, features_section
 from nto3d.report.lift import LiftRound
 from nto3d.report.lift_section import lift_section
 from nto3d.report.pictures import (
@@ -44,6 +45,7 @@ def write_report(
     config_yaml: str = "",
     notes: Sequence[str] = (),
     rounds: Sequence[LiftRound] = (),
+    features: Sequence[FeaturePictures] = (),
 ) -> None:
     """Write the page; every text in it is escaped.
 
@@ -55,7 +57,7 @@ def write_report(
         curves: name -> (steps [N], values [N]).
         turntables: name -> frames uint8 [H, W, 3], shown moving and side by side.
         config_yaml: the whole configuration, folded in. notes: sentences under the title.
-        rounds: of the lift, where there was one.
+        rounds: of the lift, where there was one. features: of held-out views, where there is a feature field.
 
     Raises:
         InputError: the file cannot be written.
@@ -66,6 +68,7 @@ def write_report(
         _section("Surface", "".join(_turntable(name, frames) for name, frames in (turntables or {}).items())),
         _section("From the click", lift_section(rounds)),
         _section("Held-out views", _views(views)),
+        _section("Features", features_section(features)),
         _section("Training", _charts(curves or {})),
         _section("Configuration", _config(config_yaml)),
     ]

@@ -10,6 +10,7 @@ logits (256), C channels of an embedding (256), K candidates that answer an ambi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from nto3d.feature_maps import FeatureMaps
 from nto3d.segment.base import check_picture
 from nto3d.segment.embeddings import EmbeddingCache, image_hash
 from nto3d.types import ByteArray, FloatArray, Mask, Prompts
@@ -226,6 +228,21 @@ class SamSegmenter:
         margin = np.maximum(BOX_MARGIN * (high - low), LEAST_MARGIN)
         corners = np.stack([low - margin, high + margin]) * cell - 0.5
         return _corners(corners.clip(-0.5, np.array(embedded.input_size[::-1]) - 0.5))
+
+
+def sam_features(segmenter: SamSegmenter, images: ByteArray) -> FeatureMaps:
+    """SAM's embeddings of V pictures uint8 [V, H, W, 3], from the segmenter's cache where it has them.
+
+    Returns:
+        Maps of C channels; cells that are nothing but padding are left out.
+    """
+    values, extent = [], (0.0, 0.0)
+    for image in images:
+        embedded = segmenter.embed(image)
+        extent = embedded.extent
+        rows, columns = (math.ceil(length) for length in extent)
+        values.append(embedded.features[:, :rows, :columns].permute(1, 2, 0).half())
+    return FeatureMaps(torch.stack(values), extent, images.shape[1:3])
 
 
 def _input_size(size: tuple[int, int], side: int) -> tuple[int, int]:

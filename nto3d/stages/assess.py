@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from nto3d.evaluate.images import image_metrics, psnr, ssim
 from nto3d.evaluate.masks import iou
 from nto3d.export.clean import clean_mesh
 from nto3d.files import write_atomic
+from nto3d.report.features import FeaturePictures
 from nto3d.report.lift import LiftRound
 from nto3d.report.page import write_report
 from nto3d.report.pictures import ViewPictures
@@ -27,7 +29,22 @@ from nto3d.types import BoolArray, Mesh, Scene
 log = logging.getLogger("nto3d")
 REPORT_VIEWS = 6
 REPORT_SIDE = 480  # longest side of a picture in the report
+FRAMES, TURNTABLE = 10, (300, 300)  # of a turntable in the report: pictures, and their size
 METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
+
+
+@dataclass
+class Pictures:
+    """What the report shows of a finished model.
+
+    Attributes:
+        views: held-out views. features: of the same views, and feature_mesh: the mesh (world units) coloured by its
+            features, where there is a feature field.
+    """
+
+    views: list[ViewPictures] = field(default_factory=list)
+    features: list[FeaturePictures] = field(default_factory=list)
+    feature_mesh: Mesh | None = None
 
 
 def assess_views(
@@ -97,7 +114,7 @@ def write_run_report(
     scene: Scene,
     mesh: Mesh,
     metrics: Mapping[str, float],
-    views: list[ViewPictures],
+    pictures: Pictures,
     history: History,
     command: str,
     config_yaml: str,
@@ -108,14 +125,18 @@ def write_run_report(
     up = guess_up(scene.cameras.cam_to_world[list(scene.train)])
     up = scene.world_from_normalized[:3, :3] @ up / scene.scale
     shadings = {"Shape": Shading.clay} | ({"Colour": Shading.color} if mesh.colors is not None else {})
+    turntables = {name: turntable(mesh, FRAMES, TURNTABLE, up, shading) for name, shading in shadings.items()}
+    if pictures.feature_mesh is not None:
+        turntables["Features"] = turntable(pictures.feature_mesh, FRAMES, TURNTABLE, up, Shading.color)
     write_report(
         run_dir / REPORT_NAME,
         title=f"{scene.name}: reconstruction",
         command=command,
         metrics=metrics,
-        views=views,
+        views=pictures.views,
         curves=curves,
-        turntables={name: turntable(mesh, 10, (300, 300), up, shading) for name, shading in shadings.items()},
+        turntables=turntables,
         config_yaml=config_yaml,
         rounds=rounds,
+        features=pictures.features[:REPORT_VIEWS],
     )

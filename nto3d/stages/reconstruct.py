@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from nto3d.config import ColorLoss, TrainerConfig
 from nto3d.data.rays import RaySampler
+from nto3d.stages.features import FeatureTerm
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.start import distance_at
 from nto3d.training import losses
@@ -36,6 +37,7 @@ class Reconstruction:
         config: the trainer's values. seed: of the random numbers.
         pictures: renders pictures for TensorBoard, or None.
         start: [G, G, G] signed distance that the surface keeps to at first (see `stages.start`), or None.
+        features: what is asked of the model's feature field, or None.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class Reconstruction:
         seed: int,
         pictures: Callable[[], Mapping[str, Any]] | None = None,
         start: Tensor | None = None,
+        features: FeatureTerm | None = None,
     ) -> None:
         self.model, self.sampler, self.config, self.seed = model, sampler, config, seed
         self._pictures = pictures
         self._start, self._fade = start, 0.0
+        self._features, self._feature_weight, self._reach = features, 0.0, 0.0
         self._samples_per_ray = 2.0 / config.max_step_size
         self._rays = self._samples = 0
         self._crisp = False  # whether a fine refresh has seen the whole hull
@@ -92,6 +96,9 @@ class Reconstruction:
         """The losses of one batch of rays, in `count` parts."""
         config = self.config
         self._fade = max(0.0, 1.0 - step / config.start_steps) if config.start_steps else 0.0
+        if self._features is not None:
+            self._feature_weight, self._reach = self._features.weight(step), self._features.reach(step)
+        asked = self._feature_weight > 0.0
         self._settle()  # before the rays are counted: a checkpoint or a log line in between must not make a difference
         rays = self.sampler.sample(self._ray_count(), step)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
@@ -105,7 +112,7 @@ class Reconstruction:
 
         def shard(number: int, part: slice) -> Losses:
             some = rays[part]
-            out = self.model.render(some, size, jitter[part], anneal, least)
+            out = self.model.render(some, size, jitter[part], anneal, least, features=asked, reach=self._reach)
             samples[number] = out.samples
             return self._weigh(some, out, inside, len(rays), count)
 
@@ -145,7 +152,8 @@ class Reconstruction:
         total = weights.color_weight * color + weights.mask_weight * mask + weights.eikonal_weight * slope
         bend = self._bend(rays, out, whole)
         pull = self._pull(out, shards)
-        total = total + weights.curvature_weight * bend + pull
+        feature = self._feature_loss(rays, out) / inside
+        total = total + weights.curvature_weight * bend + pull + self._feature_weight * feature
         sharpness = self.model.inv_std.detach() / shards
         shares = {
             "color": color,
@@ -156,6 +164,8 @@ class Reconstruction:
             "squared_error": error,
             "inv_std": sharpness,
         }
+        if self._features is not None:
+            shares["feature"] = feature
         return total, {name: value.detach() for name, value in shares.items()}
 
     def _color_counts(self, rays: RayBatch) -> Tensor | None:
@@ -172,6 +182,16 @@ class Reconstruction:
         if rays.mask is None:
             return out.opacity.new_zeros(len(rays))
         return losses.mask_bce(out.opacity, rays.mask)
+
+    def _feature_loss(self, rays: RayBatch, out: RenderOutput) -> Tensor:
+        """Sum over some rays of how far rendered features are from the pictures', where the target is seen."""
+        if self._features is None or out.feature is None:
+            return out.rgb.new_zeros(())
+        counts = self._color_counts(rays)
+        if counts is None:
+            counts = out.opacity.detach()
+        chosen = torch.nonzero(counts > 0.0)[:, 0]
+        return (self._features.distance(rays[chosen], out.feature[chosen]) * counts[chosen]).sum()
 
     def _bend(self, rays: RayBatch, out: RenderOutput, whole: int) -> Tensor:
         """The share of the curvature loss of some rays of a batch of `whole` rays."""

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from nto3d.config_io import flatten
+from nto3d.config import Config
+from nto3d.config_io import flatten, to_dict
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
 
@@ -87,7 +88,7 @@ def check_config(
     """Compares the configuration in a checkpoint with the current one, both as of `config_io.to_dict`.
 
     Args:
-        stored: the checkpoint's `config`.
+        stored: the checkpoint's `config`; keys that it lacks, being older than they are, have their defaults.
         current: what the checkpoint is to be used with.
         path: the checkpoint's file, for the message.
         keys: patterns of the dotted keys that must agree: `TRAINING_KEYS` to go on, `MODEL_KEYS` to use the model.
@@ -95,7 +96,7 @@ def check_config(
     Raises:
         InputError: the first key that differs, with both values.
     """
-    old, new = flatten(stored), flatten(current)
+    old, new = flatten(to_dict(Config())) | flatten(stored), flatten(current)
     for key in [*new, *(key for key in old if key not in new)]:
         if key in _FREE_KEYS or not any(fnmatch.fnmatchcase(key, pattern) for pattern in keys):
             continue

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 HUBER_DELTA = 0.1
+FAINT = 0.1  # length of a rendered feature that has no direction, as a share of the usual
 OPACITY_EPS = 1e-5  # a ray that sees nothing still pulls on the surface that it ought to see
 
 
@@ -31,6 +32,20 @@ def mask_bce(opacity: Tensor, mask: Tensor) -> Tensor:
 def eikonal(gradients: Tensor) -> Tensor:
     """Squared deviation of the SDF's slope from 1, [N], from gradients [N, 3] (Gropp et al. 2020)."""
     return (torch.sqrt((gradients**2).sum(dim=1) + 1e-12) - 1.0) ** 2
+
+
+def feature_distance(rendered: Tensor, encoded: Tensor, scale: float) -> Tensor:
+    """One minus the cosine, plus the squared distance over `scale`, [R], of features [R, C].
+
+    A rendered feature shorter than a tenth of the usual has no direction to speak of: it counts as that long, or a ray
+    that sees next to nothing would have a gradient next to infinity.
+
+    Args:
+        scale: mean squared length of the encoded features.
+    """
+    length = torch.linalg.vector_norm(rendered, dim=1).clamp(min=FAINT * scale**0.5)
+    cosine = (rendered * functional.normalize(encoded, dim=1, eps=1e-6)).sum(dim=1) / length
+    return 1.0 - cosine + ((rendered - encoded) ** 2).sum(dim=1) / scale
 
 
 def curvature(gradients: Tensor, beside: Tensor) -> Tensor:

@@ -77,6 +77,27 @@ def test_from_a_click_to_the_mesh_with_every_picture_encoded_once(ball: WrittenS
     assert len(encoded) == VIEWS
 
 
+def test_features_of_the_encoder_are_lifted_without_encoding_again(ball: WrittenScene, encoded: list[int]) -> None:
+    """Encoder, cache, masks, lift of the features, colours of the mesh: all from one pass over the pictures."""
+    rest = ("field=neus_feature", "trainer.steps=40", "evaluate.enabled=true", "evaluate.report=true")
+    assert main([*RUN, *rest, "output=run"]) == 0
+    assert len(encoded) == VIEWS
+    with np.load("run/features.npz", allow_pickle=False) as stored:
+        assert stored["features"].shape[1] == 32  # of the tiny SAM
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert 0.5 < metrics["feature_cosine"] <= 1.0
+    assert "<h2>Features</h2>" in Path("run/report.html").read_text()
+
+    encoded.clear()
+    given = [value for value in RUN if "prompts" not in value and value != "segmenter=sam"]
+    for view, mask in enumerate(ball.masks):  # with given masks, and features of SAM all the same
+        (ball.path / "mask").mkdir(exist_ok=True)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(ball.path / "mask" / f"{view:03d}.png")
+    rest = (*rest, "segmenter=precomputed", "segmenter.checkpoint=sam.pth", "field.feature_source=sam")
+    assert main([*given, *rest, "output=given"]) == 0
+    assert encoded == []
+
+
 def test_without_a_cache_nothing_is_kept(ball: WrittenScene, encoded: list[int]) -> None:
     before = sorted(path for path in ball.path.rglob("*"))
     assert main([*RUN, "output=run", "segmenter.cache=false", "lift.max_rounds=0"]) == 0

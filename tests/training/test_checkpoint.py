@@ -192,8 +192,18 @@ def test_another_config_is_refused_with_both_values(group: str, key: str, value:
         check_config(tree(), other, Path("checkpoint.pt"), MODEL_KEYS)
 
 
-def test_a_key_of_another_version_is_refused() -> None:
-    older = tree()
+def test_a_key_that_an_older_version_lacks_counts_as_its_default() -> None:
+    older, newer = tree(), tree()
     del older["encoding"]["levels"]
-    with pytest.raises(InputError, match=r"encoding\.levels was None"):
+    newer["encoding"]["levels"] = Config().encoding.levels
+    check_config(older, newer, Path("checkpoint.pt"))
+    newer["encoding"]["levels"] += 1
+    with pytest.raises(InputError, match=rf"encoding\.levels was {Config().encoding.levels}, now it is"):
+        check_config(older, newer, Path("checkpoint.pt"))
+
+
+def test_a_key_that_is_no_more_is_refused() -> None:
+    older = tree()
+    older["encoding"]["base"] = 3
+    with pytest.raises(InputError, match=r"encoding\.base was 3, now it is None"):
         check_config(older, tree(), Path("checkpoint.pt"))

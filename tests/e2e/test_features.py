@@ -1,0 +1,104 @@
+"""`field=neus_feature` through `train.py`: what it leaves, resuming, exporting again, and without masks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nto3d.cli import main
+from nto3d.export.mesh_io import read_mesh
+from nto3d.training.loop import Objective
+from tests.helpers import write_dtu_scene
+from tests.scripts.conftest import Script, script
+
+__all__ = ["script"]  # the fixture
+RUN = (
+    *("scene=dtu", "scene.path=ball", "segmenter=precomputed", "field=neus_feature", "trainer=smoke", "device=cpu"),
+    *("threads=2", "trainer.steps=30", "trainer.checkpoint_every=15", "export.resolution=24"),
+)
+QUIET = ("evaluate.enabled=false", "evaluate.report=false", "logger=none")
+
+
+@pytest.fixture(autouse=True)
+def _ball(tmp_path: Path) -> None:
+    write_dtu_scene(tmp_path / "ball", views=9, size=(48, 64))
+
+
+def tensors(run: str) -> dict[str, torch.Tensor]:
+    model = torch.load(Path(run) / "checkpoint.pt", weights_only=True)["model"]
+    return {name: value for name, value in model.items() if isinstance(value, torch.Tensor)}
+
+
+def test_a_run_leaves_features_of_every_vertex_pictures_and_figures() -> None:
+    assert main([*RUN, "output=run", "trainer.image_every=30"]) == 0
+    run = Path("run")
+    mesh, colored = read_mesh(run / "mesh.ply"), read_mesh(run / "features.ply")
+    assert np.array_equal(mesh.vertices, colored.vertices)
+    with np.load(run / "features.npz", allow_pickle=False) as stored:
+        assert stored["features"].shape == (len(mesh.vertices), 32)
+        assert stored["axes"].shape == (32, 3)
+        assert np.isfinite(stored["features"].astype(np.float32)).all()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert 0.5 < metrics["feature_cosine"] <= 1.0
+    assert 0.5 < metrics["feature_constant"] <= 1.0
+    report = (run / "report.html").read_text()
+    assert "<h2>Features</h2>" in report
+    assert "rendered features" in report
+    assert ">Features</b>" in report  # the turntable
+    events = b"".join(path.read_bytes() for path in (run / "tensorboard").iterdir())
+    assert b"features_encoder" in events
+    assert (run / "scalars.csv").read_text().count(",feature,") == 3
+
+
+def test_without_the_field_nothing_of_it_is_there() -> None:
+    assert main([*RUN, *QUIET, "output=run", "field=neus"]) == 0
+    assert not [path.name for path in Path("run").iterdir() if "feature" in path.name]
+    assert not [name for name in tensors("run") if name.startswith("features.")]
+    assert "feature" not in (Path("run") / "scalars.csv").read_text()
+
+
+def test_a_resumed_run_ends_with_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main([*RUN, *QUIET, "output=whole"]) == 0
+    from nto3d.stages.reconstruct import Reconstruction
+
+    prepare = Reconstruction.prepare
+
+    def stopping(self: Objective, step: int) -> None:
+        if step == 20:
+            raise KeyboardInterrupt
+        prepare(self, step)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Reconstruction, "prepare", stopping)
+    assert main([*RUN, *QUIET, "output=part"]) == 130
+    monkeypatch.setattr(Reconstruction, "prepare", prepare)
+    assert main(["resume=part"]) == 0
+    whole, part = tensors("whole"), tensors("part")
+    assert whole.keys() == part.keys()
+    assert [name for name in whole if not torch.equal(whole[name], part[name])] == []
+    for name in ("mesh.ply", "features.ply", "features.npz"):
+        assert Path("whole", name).read_bytes() == Path("part", name).read_bytes(), name
+
+
+def test_exporting_again_brings_the_features_up_to_date(script: Script) -> None:
+    assert main([*RUN, *QUIET, "output=run"]) == 0
+    before = Path("run/features.npz").read_bytes()
+    assert script("export_mesh", "run=run", "export.resolution=40", "export.output=other.ply") == 0
+    assert script("export_mesh", "run=run", "export.resolution=40", "export.format=glb") == 0
+    assert Path("run/features.npz").read_bytes() == before  # those are of mesh.ply
+    assert script("export_mesh", "run=run", "export.resolution=40") == 0
+    with np.load("run/features.npz", allow_pickle=False) as stored:
+        assert len(stored["features"]) == len(read_mesh(Path("run/mesh.ply")).vertices)
+
+
+def test_without_masks_everything_has_features() -> None:
+    assert main([*RUN, "output=run", "scene.masks=none", "logger=none"]) == 0
+    assert json.loads(Path("run/metrics.json").read_text())["feature_cosine"] > 0.3
+
+
+def test_sam_features_need_a_checkpoint(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*RUN, *QUIET, "output=run", "field.feature_source=sam"]) == 2
+    assert "segmenter.checkpoint" in capfd.readouterr().err.splitlines()[-1]
