@@ -14,10 +14,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from nto3d.config import Backend, Config, FeatureSource, MaskUse, Precision, SegmenterName, Start
+from nto3d.config import Backend, Config, MaskUse, Precision, SegmenterName, Start
 from nto3d.config_io import to_dict
 from nto3d.errors import InputError
-from nto3d.feature_maps import FeatureMaps
 from nto3d.fields.background import BackgroundField
 from nto3d.fields.color import ColorField
 from nto3d.fields.feature import FeatureField
@@ -29,11 +28,6 @@ from nto3d.geometry.stereo import depth_maps
 from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
 from nto3d.render.grid import OccupancyGrid
 from nto3d.run_folder import CHECKPOINT_NAME
-from nto3d.segment.base import Segmenter
-from nto3d.segment.descriptors import classical_features
-from nto3d.segment.grabcut import GrabCutSegmenter
-from nto3d.segment.sam import SamSegmenter, sam_features
-from nto3d.segment.sam_loading import open_sam
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.start import fit_to_distance
 from nto3d.training.checkpoint import LIFT_STAGE, MODEL_KEYS, check_config, load_checkpoint
@@ -43,7 +37,6 @@ from nto3d.types import BoolArray, FloatArray, Scene
 log = logging.getLogger("nto3d")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 SOFT, SHARP = 20.0, 80.0  # initial sharpness of a sphere, and of a start that lies near the surface
-SAM_CACHE = Path(".cache") / "sam"  # in the scene's folder
 TARGET_LEVELS, TARGET_FINEST = 8, 128  # of the target field's hash grid: an object's outline, not its texture
 LEAST_SOLID = 1e-4  # share of the cells that the photo hull must have
 DISSENT = 0.05  # share of the views whose found masks may lack a part of the target
@@ -65,7 +58,7 @@ def build_device(config: Config) -> torch.device:
     torch.set_num_threads(config.threads or _cores())
     torch.manual_seed(config.seed)
     np.random.seed(config.seed % 2**32)  # noqa: NPY002, for libraries that draw from the global state
-    device = _device("device", config.device)
+    device = named_device("device", config.device)
     if config.encoding.backend is Backend.tcnn and device.type != "cuda":
         raise InputError("encoding.backend: tcnn needs a CUDA device; use encoding=warp on the CPU")
     return device
@@ -76,8 +69,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _device(key: str, name: str) -> torch.device:
-    """The device that a key names."""
+def named_device(key: str, name: str) -> torch.device:
+    """The device that a key names: auto, cpu, cuda, cuda:N.
+
+    Raises:
+        InputError: this machine has none such.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
@@ -99,47 +96,6 @@ def _keep_freed_memory() -> None:
         if mallopt is not None:
             mallopt(M_TRIM_THRESHOLD, 2**30)
             mallopt(M_MMAP_THRESHOLD, 2**25)  # larger blocks, such as pictures, still go back
-
-
-def build_segmenter(config: Config) -> Segmenter[Any]:
-    """The segmenter that answers prompts.
-
-    Raises:
-        InputError: its weights are missing or wrong.
-    """
-    match config.segmenter.name:
-        case SegmenterName.grabcut:
-            return GrabCutSegmenter()
-        case SegmenterName.sam:
-            return _open_sam(config)
-        case SegmenterName.precomputed:
-            raise ValueError("expected a segmenter that answers prompts, got precomputed")
-
-
-def _open_sam(config: Config) -> SamSegmenter:
-    cache = Path(config.scene.path) / SAM_CACHE if config.segmenter.cache else None
-    device = _device("segmenter.device", config.segmenter.device)
-    return open_sam(config.segmenter.checkpoint, device, PRECISIONS[config.segmenter.precision], cache)
-
-
-def build_features(config: Config, scene: Scene, masks: BoolArray | None) -> FeatureMaps | None:
-    """The features of all pictures that the feature field learns, on the CPU; None where it learns none.
-
-    Args:
-        masks: [V, H, W] of the target, or None.
-
-    Raises:
-        InputError: the encoder's weights are missing or wrong.
-    """
-    if not config.field.feature:
-        return None
-    source = config.field.feature_source
-    if source is FeatureSource.auto:
-        source = FeatureSource.sam if config.segmenter.name is SegmenterName.sam else FeatureSource.classical
-    log.info("features of the pictures: %s", source.value)
-    if source is FeatureSource.sam:
-        return sam_features(_open_sam(config), scene.images)
-    return classical_features(scene.images, scene.train, masks, torch.get_num_threads())
 
 
 def build_target(config: Config) -> OccupancyField:

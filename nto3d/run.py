@@ -12,7 +12,8 @@ from typing import Any
 import torch
 import yaml
 
-from nto3d.build import build_device, build_features, build_model, build_optimizer, build_schedule, build_start
+from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start
+from nto3d.build_segmenter import build_features
 from nto3d.config import Config, MaskUse, MeshFormat, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene

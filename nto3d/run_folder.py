@@ -1,8 +1,8 @@
 """The folder of a run: who may start in it, and what is kept there about how it was made. Imports no torch.
 
 Files: config.yaml (the resolved configuration), run.json (commands and versions), checkpoint.pt, log.txt, scalars.csv,
-tensorboard/, mesh.ply, metrics.json, report.html. Of a lift: masks/, rounds.csv, lift/, tensorboard/lift,
-tensorboard/rounds.
+tensorboard/, mesh.ply, metrics.json, report.html; features.npz, features.ply of a feature field. Of a lift: masks/,
+rounds.csv, lift/, tensorboard/lift, tensorboard/rounds.
 """
 
 from __future__ import annotations

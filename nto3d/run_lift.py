@@ -16,11 +16,11 @@ from nto3d.build import (
     build_model,
     build_optimizer,
     build_schedule,
-    build_segmenter,
     build_start,
     build_target,
     parameter_groups,
 )
+from nto3d.build_segmenter import build_segmenter
 from nto3d.config import Config, MaskUse
 from nto3d.config_io import to_dict
 from nto3d.data.rays import RaySampler

@@ -18,6 +18,7 @@ TIERS = (
     {"training"},
     {"stages"},
     {"build"},
+    {"build_segmenter"},
     {"lift_files"},
     {"run_lift"},
     {"run"},

@@ -131,7 +131,7 @@ class SurfaceModel(nn.Module):
     def _color_and_embedding(
         self, positions: Tensor, normals: Tensor, directions: Tensor, feature: Tensor, reach: float = 1.0
     ) -> Tensor:
-        """Colours and the feature field's hidden layer, [N, 3 + E]; see `ColorField.hidden` and, for reach, `render`."""
+        """Colours and the feature field's hidden layer, [N, 3 + E]; see `ColorField.hidden`, and `render` for reach."""
         assert self.features is not None
         hidden = self.color.hidden(positions, normals, directions, feature)
         embedded = self.features.embed(positions, partly(feature, reach), partly(hidden, reach))

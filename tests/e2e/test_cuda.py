@@ -11,8 +11,11 @@ from tests.kernels.devices import needs_cuda
 
 @pytest.mark.gpu
 @needs_cuda
-def test_from_one_click_on_cuda(tmp_path: Path) -> None:
-    assert main(["device=cuda", f"output={tmp_path / 'run'}", "logger=none", "evaluate.max_views=1"]) == 0
+@pytest.mark.parametrize("field", ["neus", "neus_feature"])
+def test_from_one_click_on_cuda(tmp_path: Path, field: str) -> None:
+    run = f"output={tmp_path / 'run'}"
+    assert main(["device=cuda", run, f"field={field}", "logger=none", "evaluate.max_views=1"]) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["lift_mask_iou"] > 0.96
     assert metrics["chamfer_relative"] < 0.005
+    assert field == "neus" or metrics["feature_cosine"] > 0.9

@@ -14,6 +14,9 @@ from nto3d.segment.sam import SamSegmenter
 from nto3d.types import ByteArray
 from tests.e2e.bright_sam import write_bright_sam
 from tests.helpers import WrittenScene, write_dtu_scene
+from tests.scripts.conftest import Script, script
+
+__all__ = ["script"]  # the fixture
 
 VIEWS = 9
 LEVEL = 60.0  # between the ball and what is behind it
@@ -77,8 +80,10 @@ def test_from_a_click_to_the_mesh_with_every_picture_encoded_once(ball: WrittenS
     assert len(encoded) == VIEWS
 
 
-def test_features_of_the_encoder_are_lifted_without_encoding_again(ball: WrittenScene, encoded: list[int]) -> None:
-    """Encoder, cache, masks, lift of the features, colours of the mesh: all from one pass over the pictures."""
+def test_features_of_the_encoder_are_lifted_without_encoding_again(
+    ball: WrittenScene, encoded: list[int], script: Script
+) -> None:
+    """Encoder, cache, masks, lift, colours of the mesh: all from one pass over the pictures; and then a question."""
     rest = ("field=neus_feature", "trainer.steps=40", "evaluate.enabled=true", "evaluate.report=true")
     assert main([*RUN, *rest, "output=run"]) == 0
     assert len(encoded) == VIEWS
@@ -87,6 +92,12 @@ def test_features_of_the_encoder_are_lifted_without_encoding_again(ball: Written
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert 0.5 < metrics["feature_cosine"] <= 1.0
     assert "<h2>Features</h2>" in Path("run/report.html").read_text()
+
+    assert script("query_features", "run=run", "view=0", "point=[32,24]", "views=[0,4]") == 0
+    with np.load("run/query/similarity.npz", allow_pickle=False) as answer:
+        assert answer["feature"].shape == (32,)
+        assert float(answer["similarity"].max()) > 0.9  # the ball is of one kind for this SAM
+    assert len(encoded) == VIEWS
 
     encoded.clear()
     given = [value for value in RUN if "prompts" not in value and value != "segmenter=sam"]

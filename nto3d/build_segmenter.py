@@ -1,0 +1,63 @@
+"""What looks at pictures, from the configuration: segmenters, and the encoders whose features are lifted."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nto3d.build import PRECISIONS, named_device
+from nto3d.config import Config, FeatureSource, SegmenterName
+from nto3d.feature_maps import FeatureMaps
+from nto3d.segment.base import Segmenter
+from nto3d.segment.descriptors import classical_features
+from nto3d.segment.grabcut import GrabCutSegmenter
+from nto3d.segment.sam import SamSegmenter, sam_features
+from nto3d.segment.sam_loading import open_sam
+from nto3d.types import BoolArray, Scene
+
+log = logging.getLogger("nto3d")
+SAM_CACHE = Path(".cache") / "sam"  # in the scene's folder
+
+
+def build_segmenter(config: Config) -> Segmenter[Any]:
+    """The segmenter that answers prompts.
+
+    Raises:
+        InputError: its weights are missing or wrong.
+    """
+    match config.segmenter.name:
+        case SegmenterName.grabcut:
+            return GrabCutSegmenter()
+        case SegmenterName.sam:
+            return _open_sam(config)
+        case SegmenterName.precomputed:
+            raise ValueError("expected a segmenter that answers prompts, got precomputed")
+
+
+def _open_sam(config: Config) -> SamSegmenter:
+    cache = Path(config.scene.path) / SAM_CACHE if config.segmenter.cache else None
+    device = named_device("segmenter.device", config.segmenter.device)
+    return open_sam(config.segmenter.checkpoint, device, PRECISIONS[config.segmenter.precision], cache)
+
+
+def build_features(config: Config, scene: Scene, masks: BoolArray | None) -> FeatureMaps | None:
+    """The features of all pictures that the feature field learns, on the CPU; None where it learns none.
+
+    Args:
+        masks: [V, H, W] of the target, or None.
+
+    Raises:
+        InputError: the encoder's weights are missing or wrong.
+    """
+    if not config.field.feature:
+        return None
+    source = config.field.feature_source
+    if source is FeatureSource.auto:
+        source = FeatureSource.sam if config.segmenter.name is SegmenterName.sam else FeatureSource.classical
+    log.info("features of the pictures: %s", source.value)
+    if source is FeatureSource.sam:
+        return sam_features(_open_sam(config), scene.images)
+    return classical_features(scene.images, scene.train, masks, torch.get_num_threads())
