@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from nto3d.build import PRECISIONS, named_device
-from nto3d.config import Config, FeatureSource, SegmenterName
+from nto3d.config import Config, FeatureSource, MaskUse, SegmenterName
 from nto3d.feature_maps import FeatureMaps
 from nto3d.segment.base import Segmenter
 from nto3d.segment.descriptors import classical_features
 from nto3d.segment.grabcut import GrabCutSegmenter
 from nto3d.segment.sam import SamSegmenter, sam_features
 from nto3d.segment.sam_loading import open_sam
+from nto3d.segment.sam_weights import find_checkpoint
 from nto3d.types import BoolArray, Scene
 
 log = logging.getLogger("nto3d")
@@ -43,6 +44,24 @@ def _open_sam(config: Config) -> SamSegmenter:
     return open_sam(config.segmenter.checkpoint, device, PRECISIONS[config.segmenter.precision], cache)
 
 
+def check_weights(config: Config) -> None:
+    """Look for the weights that a run will need; what lacks them is said before anything is trained.
+
+    Raises:
+        InputError: they are missing.
+    """
+    clicked = config.scene.masks is MaskUse.given and config.segmenter.name is SegmenterName.sam
+    if clicked or (config.field.feature and _feature_source(config) is FeatureSource.sam):
+        find_checkpoint(config.segmenter.checkpoint)
+
+
+def _feature_source(config: Config) -> FeatureSource:
+    """sam or classical."""
+    if config.field.feature_source is not FeatureSource.auto:
+        return config.field.feature_source
+    return FeatureSource.sam if config.segmenter.name is SegmenterName.sam else FeatureSource.classical
+
+
 def build_features(config: Config, scene: Scene, masks: BoolArray | None) -> FeatureMaps | None:
     """The features of all pictures that the feature field learns, on the CPU; None where it learns none.
 
@@ -54,9 +73,7 @@ def build_features(config: Config, scene: Scene, masks: BoolArray | None) -> Fea
     """
     if not config.field.feature:
         return None
-    source = config.field.feature_source
-    if source is FeatureSource.auto:
-        source = FeatureSource.sam if config.segmenter.name is SegmenterName.sam else FeatureSource.classical
+    source = _feature_source(config)
     log.info("features of the pictures: %s", source.value)
     if source is FeatureSource.sam:
         return sam_features(_open_sam(config), scene.images)

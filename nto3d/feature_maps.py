@@ -29,6 +29,10 @@ class FeatureMaps:
     def __post_init__(self) -> None:
         if self.values.ndim != 4 or 0 in self.values.shape[1:]:
             raise ValueError(f"expected feature maps [V, h, w, C], got {list(self.values.shape)}")
+        if self.values.dtype not in (torch.float16, torch.float32):
+            raise ValueError(f"expected feature maps of float16 or float32, got {self.values.dtype}")
+        if min(self.size) < 1:
+            raise ValueError(f"expected a positive picture size, got {self.size}")
         for length, shown in zip(self.values.shape[1:3], self.extent, strict=True):
             if not 0 < shown <= length:
                 raise ValueError(f"expected an extent of up to {list(self.values.shape[1:3])}, got {self.extent}")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nto3d.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def write_atomic(path: Path, data: bytes | memoryview | str) -> None:
@@ -26,6 +32,15 @@ def write_atomic(path: Path, data: bytes | memoryview | str) -> None:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         _remove_quietly(temporary)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes arrays as a .npz file, likewise."""
+    import numpy as np  # here, so that the command line answers without it
+
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomic(path, buffer.getbuffer())
 
 
 def _sync_folder(folder: Path) -> None:

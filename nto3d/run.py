@@ -13,11 +13,12 @@ import torch
 import yaml
 
 from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start
-from nto3d.build_segmenter import build_features
+from nto3d.build_segmenter import build_features, check_weights
 from nto3d.config import Config, MaskUse, MeshFormat, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene
 from nto3d.data.rays import RaySampler
+from nto3d.errors import InputError
 from nto3d.evaluate.geometry import load_points
 from nto3d.export.mesh_io import write_mesh
 from nto3d.geometry.occlusion import occluded_pixels
@@ -70,6 +71,7 @@ def run_multiview(config: Config) -> dict[str, float]:
     started = time.perf_counter()
     run_dir = Path(config.output)
     device = build_device(config)
+    check_weights(config)
     if config.evaluate.points is not None:
         load_points(Path(config.evaluate.points))  # a wrong path is said now, not after training
     scene = load_scene(config.scene, config.segmenter.name)
@@ -165,6 +167,8 @@ def _target_masks(
         masks, hidden = find_masks(config, scene, device, run_dir, fitted)
     else:
         masks, hidden = (read_masks(run_dir / name, scene) for name in (MASKS_NAME, HIDDEN_NAME))
+    if not masks[list(scene.train)].any():
+        raise InputError(f"{config.scene.path}: expected the target in the masks of the training views, all are empty")
     unknown = occluded_pixels(scene.cameras, scene.train, masks)
     if hidden is not None:
         unknown = hidden if unknown is None else unknown | hidden

@@ -241,7 +241,8 @@ class RenderOutput:
     Attributes:
         rgb: [R, 3] in 0..1, composited over the background where there is one. normal: [R, 3], not normalised.
         depth: [R] expected distance along the ray (0 where nothing is hit). opacity: [R] in 0..1.
-        occupancy: [R] of the target field, or None. feature: [R, C], or None.
+        occupancy: [R] of the target field, or None. feature: [R, C], or None (straight from `render_surface`: sums of
+            an embedding, [R, E]).
         positions: [N, 3] of the samples. sdf: [N] signed distance there. gradients: [N, 3] its gradient.
     """
 

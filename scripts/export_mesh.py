@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     mesh = extract_mesh(model, world_from_normalized, config.export)
     write_mesh(mesh, path)
     print(path)
-    if model.features is not None and path == run_dir / "mesh.ply":  # its vertices are others now
+    if model.features is not None and path.resolve() == (run_dir / "mesh.ply").resolve():  # its vertices are others now
         write_features(model, mesh, world_from_normalized, run_dir)
     return 0
 

@@ -16,7 +16,6 @@ threads.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,15 +31,15 @@ from torch import Tensor  # noqa: E402
 
 from nto3d.build import build_device, load_model  # noqa: E402
 from nto3d.cli import guarded  # noqa: E402
-from nto3d.config import Config  # noqa: E402
+from nto3d.config import Config, MaskUse  # noqa: E402
 from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import read_mesh, write_mesh  # noqa: E402
-from nto3d.files import write_atomic  # noqa: E402
+from nto3d.files import write_arrays, write_atomic  # noqa: E402
 from nto3d.lift_files import read_masks  # noqa: E402
-from nto3d.report.pictures import color_map  # noqa: E402
 from nto3d.report.shade import Shading, guess_up, turntable  # noqa: E402
+from nto3d.report.sheet import COLUMNS, captioned, sheet  # noqa: E402
 from nto3d.run_folder import MASKS_NAME, load_run_config  # noqa: E402
 from nto3d.segment.prompts import file_size, to_scene_pixels  # noqa: E402
 from nto3d.stages.features import SOLID  # noqa: E402
@@ -54,16 +53,15 @@ from nto3d.stages.query import (  # noqa: E402
     heat_picture,
     looking_at,
     marked,
+    masked_near,
     shown_views,
     similarity_range,
     vertex_similarity,
     view_similarity,
 )
-from nto3d.types import ByteArray, FloatArray, Mesh, Prompts, Scene  # noqa: E402
+from nto3d.types import BoolArray, ByteArray, FloatArray, Mesh, Prompts, Scene  # noqa: E402
 
 RUN_KEYS = ("scene.path", "device", "threads")  # of the run's configuration, that may be changed
-COLUMNS, GAP, LINE = 4, 8, 26  # of the sheet: pictures a row; pixels between them, and of a line of text
-INK, PAPER = (40, 40, 40), 255
 
 
 @dataclass
@@ -139,13 +137,26 @@ def scene_pixel(options: Options, config: Config, scene: Scene) -> tuple[float, 
     return float(moved[0]), float(moved[1])
 
 
+def target_masks(run_dir: Path, scene: Scene) -> BoolArray | None:
+    """Where the target is seen, [V, H, W]: as the run found from a click, else by the scene's masks, if it has any."""
+    found = run_dir / MASKS_NAME
+    return read_masks(found, scene) if found.is_dir() else scene.masks
+
+
 def ask(
-    options: Options, config: Config, model: SurfaceModel, scene: Scene, mesh: Mesh, xy: tuple[float, float] | None
+    options: Options,
+    config: Config,
+    model: SurfaceModel,
+    scene: Scene,
+    mesh: Mesh,
+    masks: BoolArray | None,
+    xy: tuple[float, float] | None,
 ) -> Asked:
     """The asked feature.
 
     Args:
-        mesh: normalized frame. xy: the asked pixel of the scene's picture, if one is asked for.
+        mesh: normalized frame. masks: [V, H, W] of the target, or None.
+        xy: the asked pixel of the scene's picture, if one is asked for.
 
     Raises:
         InputError: the surface is not seen at the point, or there is no such vertex.
@@ -160,64 +171,17 @@ def ask(
                 f"point: expected a pixel that shows the reconstructed surface (opacity above {SOLID}), got {place} "
                 f"in view {options.view}, where it is {opacity:.2f}"
             )
+        if masks is not None and not masked_near(masks[options.view], xy):
+            raise InputError(
+                f"point: expected a pixel that shows the target, got {place} in view {options.view}, where by its mask "
+                "something else stands in front"
+            )
         return Asked(f"view {options.view}, point {place}", feature, options.view, xy)
     assert options.vertex is not None
     feature = feature_at_vertex(model, mesh.vertices[options.vertex])
-    found = Path(options.run) / MASKS_NAME  # from a click, what the run found, though the scene may have masks, too
-    masks = read_masks(found, scene) if found.is_dir() else scene.masks
     view, seen_at = looking_at(mesh, scene, masks, options.vertex) or (None, None)
     where = "seen by no view" if view is None else f"in view {view}"
     return Asked(f"vertex {options.vertex}, {where}", feature, view, seen_at)
-
-
-def fitted(picture: ByteArray, width: int) -> ByteArray:
-    """A picture uint8 [h, w, 3] at another width."""
-    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
-    how = cv2.INTER_AREA if width < picture.shape[1] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), dtype=np.uint8)
-
-
-def written(picture: ByteArray, text: str, xy: tuple[int, int]) -> None:
-    """Write a line of text into a picture, its baseline beginning at (x, y)."""
-    cv2.putText(picture, text, xy, cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)
-
-
-def captioned(picture: ByteArray, text: str, width: int) -> ByteArray:
-    """A picture at a width, with a line of text below."""
-    fit = fitted(picture, width)
-    strip = np.full((LINE, width, 3), PAPER, dtype=np.uint8)
-    written(strip, text, (2, 18))
-    return np.concatenate([fit, strip])
-
-
-def sheet(tiles: Sequence[ByteArray], turns: Sequence[ByteArray], scale: tuple[float, float], title: str) -> ByteArray:
-    """Tiles uint8 [h, w, 3] in rows, those of the turntable in a row of their own, and the scale below."""
-    chunks = [list(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
-    width = tiles[0].shape[1]
-    whole = COLUMNS * width + (COLUMNS + 1) * GAP
-    head = np.full((LINE + GAP, whole, 3), PAPER, dtype=np.uint8)
-    written(head, title, (GAP, LINE - 4))
-    rows = [head]
-    for chunk in [*chunks, list(turns)]:
-        row = np.full((max(len(tile) for tile in chunk) + GAP, whole, 3), PAPER, dtype=np.uint8)
-        for column, tile in enumerate(chunk):
-            left = GAP + column * (width + GAP)
-            row[: len(tile), left : left + tile.shape[1]] = tile
-        rows.append(row)
-    return np.concatenate([*rows, legend(scale, whole)])
-
-
-def legend(scale: tuple[float, float], width: int) -> ByteArray:
-    """The palette with five values of the scale, uint8 [h, width, 3]."""
-    strip = np.full((2 * LINE + GAP, width, 3), PAPER, dtype=np.uint8)
-    length = width - 2 * GAP
-    strip[: LINE - 6, GAP:-GAP] = color_map(np.tile(np.linspace(0, 1, length), (LINE - 6, 1)), 0, 1, PALETTE)
-    digits = 3 if scale[1] - scale[0] > 0.02 else 5
-    for value, share in zip(np.linspace(*scale, 5), np.linspace(0, 1, 5), strict=True):
-        text = f"{value:.{digits}f}"
-        (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
-        written(strip, text, (round(GAP + share * (length - wide)), LINE + 12))
-    return strip
 
 
 def write_png(path: Path, picture: ByteArray) -> None:
@@ -234,9 +198,7 @@ def write_numbers(path: Path, options: Options, similarity: FloatArray, feature:
     for key in ("view", "point", "vertex"):
         if getattr(options, key) is not None:
             numbers[key] = np.asarray(getattr(options, key))
-    buffer = io.BytesIO()
-    np.savez(buffer, **numbers)  # type: ignore[arg-type]  # as a keyword, allow_pickle is no array
-    write_atomic(path, buffer.getvalue())
+    write_arrays(path, numbers)
     print(path)
 
 
@@ -268,12 +230,13 @@ def main(argv: Sequence[str]) -> int:
     scene = load_scene(config.scene, config.segmenter.name)
     check_views(options.views or [], len(scene.cameras), "views")
     xy = scene_pixel(options, config, scene)
+    masks = None if config.scene.masks is MaskUse.none else target_masks(Path(options.run), scene)
     model, world_from_normalized = load_model(Path(options.run), config, device)
     if model.features is None:
         raise InputError(f"run: expected a checkpoint with a feature field, {options.run} has none")
     dt = config.trainer.step_size
     normalized = mesh.transformed(np.linalg.inv(world_from_normalized))
-    asked = ask(options, config, model, scene, normalized, xy)
+    asked = ask(options, config, model, scene, normalized, masks, xy)
     similarity = vertex_similarity(model, normalized.vertices, asked.feature)
     scale = similarity_range(similarity)
 
@@ -282,6 +245,8 @@ def main(argv: Sequence[str]) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"out: cannot make the folder {out}: {error.strerror}") from error
+    for earlier in out.glob("view_[0-9]*.png"):  # of another question
+        earlier.unlink()
     colored = colored_mesh(mesh, similarity, scale)
     write_mesh(colored, out / "similarity.ply")
     print(out / "similarity.ply")
@@ -291,7 +256,8 @@ def main(argv: Sequence[str]) -> int:
         picture = marked(scene.images[asked.view], asked.xy)
         tiles.append(captioned(picture, f"asked: {asked.title}", options.size))
     for view in options.views or shown_views(len(scene.cameras), asked.view):
-        picture = heat_picture(scene.images[view], view_similarity(model, scene, view, asked.feature, dt), scale)
+        seen = view_similarity(model, scene, view, asked.feature, dt)
+        picture = heat_picture(scene.images[view], seen, scale, None if masks is None else masks[view])
         if view == asked.view and asked.xy is not None:
             picture = marked(picture, asked.xy)
         write_png(out / f"view_{view:03d}.png", picture)
@@ -299,7 +265,7 @@ def main(argv: Sequence[str]) -> int:
     up = world_from_normalized[:3, :3] @ guess_up(scene.cameras.cam_to_world) / scene.scale
     turns = turntable(colored, COLUMNS, (options.size, options.size), up, Shading.color)
     title = f"{scene.name}: similarity to {asked.title} (cosine of features)"
-    write_png(out / "query.png", sheet(tiles, turns, scale, title))
+    write_png(out / "query.png", sheet(tiles, turns, scale, PALETTE, title))
     print(f"similarity {float(similarity.min()):.3f} to {float(similarity.max()):.3f}", end=", ")
     print(f"shown from {scale[0]:.3f} to {scale[1]:.3f}")
     return 0

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TIERS = (
     {"types", "feature_maps", "errors", "config", "config_check", "config_io", "files", "run_folder"},
     {"geometry", "kernels"},
-    {"data", "segment", "fields", "render", "export", "evaluate", "report"},
+    {"data", "segment", "depth", "fields", "render", "mcc", "export", "evaluate", "report"},
     {"training"},
     {"stages"},
     {"build"},

@@ -48,7 +48,9 @@ class Target:
 
 def partly(value: Tensor, share: float) -> Tensor:
     """The same value, back through which only a share of the gradient goes."""
-    return value if share == 1.0 else value.detach() + share * (value - value.detach())
+    if share == 1.0:
+        return value
+    return value.detach() + share * (value - value.detach()) if share else value.detach()
 
 
 def render_surface(

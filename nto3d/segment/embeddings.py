@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nto3d.errors import InputError
-from nto3d.files import write_atomic
+from nto3d.files import write_arrays, write_atomic
 from nto3d.types import ByteArray
 
 FORMAT = 1
@@ -64,14 +63,12 @@ class EmbeddingCache:
     def store(self, image: str, features: NDArray[np.float32]) -> None:
         """Keep the embedding of the picture with this hash."""
         path = self._path(image)
-        buffer = io.BytesIO()
-        np.savez(buffer, key=np.array(self._key(image)), features=features)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             ignore = self.folder / ".gitignore"
             if not ignore.exists():
                 write_atomic(ignore, "*\n")
-            write_atomic(path, buffer.getbuffer())
+            write_arrays(path, {"key": np.array(self._key(image)), "features": features})
         except (OSError, InputError) as error:
             if not self.warned:
                 log.warning("embeddings are not kept, the next run makes them again (%s)", error)

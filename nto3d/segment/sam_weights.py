@@ -37,7 +37,7 @@ def find_checkpoint(name: str | None) -> Path:
     """
     if not name:
         raise InputError(
-            f"segmenter.checkpoint is missing: segmenter=sam needs weights, for example "
+            f"segmenter.checkpoint is missing: SAM needs weights, for example "
             f"segmenter.checkpoint={SMALLEST}.pth, which is fetched by: python scripts/fetch_weights.py {SMALLEST}"
         )
     published = published_name(name)

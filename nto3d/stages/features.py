@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from nto3d.config import TrainerConfig
 from nto3d.export.mesh_io import write_mesh
 from nto3d.feature_maps import FeatureMaps
-from nto3d.files import write_atomic
+from nto3d.files import write_arrays
 from nto3d.geometry.cameras import RayCaster
 from nto3d.report.features import FeaturePictures
 from nto3d.stages.model import SurfaceModel
 from nto3d.training import losses
-from nto3d.types import BoolArray, FloatArray, Mesh, RayBatch, Scene
+from nto3d.types import BoolArray, ByteArray, FloatArray, Mesh, RayBatch, Scene
 
 SAMPLES = 20_000  # pixels that stand for the target's features
-CHUNK, VERTICES = 8192, 2**16  # rays and vertices at a time
+CHUNK, VERTICES = 8192, 2**14  # rays and vertices at a time
 LONGEST = 400  # pixels along a side in which rendered features are compared
 FADE = 3.0  # geometry and colour stop following the features over one part in so many
 SOLID = 0.5  # opacity of a pixel that shows surface
@@ -36,6 +36,9 @@ def target_features(
 
     Args:
         masks: [V, H, W], or None: of all pixels.
+
+    Raises:
+        ValueError: no view shows the target.
     """
     rng = np.random.default_rng(seed)
     height, width = maps.size
@@ -111,7 +114,7 @@ def every_pixel(size: tuple[int, int], step: int, device: torch.device) -> tuple
 def compare_view(
     model: SurfaceModel, scene: Scene, maps: FeatureMaps, masks: BoolArray | None, view: int, dt: float, longest: int
 ) -> tuple[FeaturePictures, Tensor]:
-    """Rendered features of a view beside the encoder's, and the encoder's unit features [P, C] inside the target.
+    """Rendered features of a view beside the encoder's, and the sum [C] of the encoder's unit ones inside the target.
 
     Args:
         masks: [V, H, W] of the target, or None: where the surface covers half of the ray.
@@ -120,27 +123,28 @@ def compare_view(
     assert model.features is not None
     step = max(1, -(-max(scene.cameras.size) // longest))
     xy, (height, width) = every_pixel(scene.cameras.size, step, model.variance.device)
-    rendered, opacity = render_features(model, scene, view, xy, dt)
-    encoded = maps.at(torch.full((len(xy),), view, device=xy.device), xy)
-    cosine = functional.cosine_similarity(rendered, encoded, dim=1, eps=1e-6)
-    solid = opacity > SOLID
     pixels = (slice(None, None, step), slice(None, None, step))
-    inside = solid.reshape(height, width).cpu().numpy() if masks is None else masks[view][pixels]
-
-    def picture(values: Tensor) -> FloatArray:
-        shaped: FloatArray = values.float().cpu().numpy().reshape(height, width, *values.shape[1:])
-        return shaped
-
-    shown = FeaturePictures(
-        scene.names[view],
-        scene.images[view][pixels],
-        picture(model.features.colors(encoded)),
-        picture(model.features.colors(rendered) * solid[:, None]),
-        picture(cosine),
-        inside,
+    given = None if masks is None else torch.from_numpy(masks[view][pixels].reshape(-1)).to(xy.device)
+    total = torch.zeros(maps.channels, dtype=torch.float64, device=xy.device)
+    parts = []  # a few numbers a pixel: with SAM's channels, the features of a whole picture are half a gigabyte
+    for start in range(0, len(xy), CHUNK):
+        some = xy[start : start + CHUNK]
+        rendered, opacity = render_features(model, scene, view, some, dt)
+        encoded = maps.at(torch.full((len(some),), view, device=some.device), some)
+        solid = opacity > SOLID
+        inside = solid if given is None else given[start : start + CHUNK]
+        total += functional.normalize(encoded[inside], dim=1).double().sum(dim=0)
+        cosine = functional.cosine_similarity(rendered, encoded, dim=1, eps=1e-6)
+        colors = model.features.colors(rendered) * solid[:, None]
+        parts.append(
+            torch.cat([model.features.colors(encoded), colors, cosine[:, None], inside[:, None]], dim=1).float().cpu()
+        )
+    shown = torch.cat(parts).reshape(height, width, 8).numpy()
+    picture = scene.images[view][pixels]
+    found = FeaturePictures(
+        scene.names[view], picture, shown[..., :3], shown[..., 3:6], shown[..., 6], shown[..., 7] > 0
     )
-    chosen = torch.from_numpy(np.ascontiguousarray(inside).reshape(-1)).to(xy.device)
-    return shown, functional.normalize(encoded[chosen], dim=1)
+    return found, total.cpu()
 
 
 def assess_features(
@@ -158,22 +162,32 @@ def assess_features(
     shown: list[FeaturePictures] = []
     cosines, total, count = 0.0, torch.zeros(maps.channels, dtype=torch.float64), 0
     for view in views:
-        compared, unit = compare_view(model, scene, maps, masks, view, dt, LONGEST)
+        compared, units = compare_view(model, scene, maps, masks, view, dt, LONGEST)
         shown.append(compared)
         cosines += float(compared.cosine[compared.inside].sum(dtype=np.float64))
-        total += unit.double().sum(dim=0).cpu()
-        count += len(unit)
+        total += units
+        count += int(compared.inside.sum())
     if not count:
         return {}, shown
     return {"feature_cosine": cosines / count, "feature_constant": float(total.norm()) / count}, shown
 
 
-def vertex_features(model: SurfaceModel, vertices: FloatArray, world_from_normalized: FloatArray) -> Tensor:
-    """Features [M, C] on the CPU of surface points [M, 3] in world units."""
+@torch.no_grad()
+def vertex_features(
+    model: SurfaceModel, vertices: FloatArray, world_from_normalized: FloatArray
+) -> tuple[NDArray[np.float16], ByteArray]:
+    """Features [M, C] of surface points [M, 3] in world units, and these as colours [M, 3]."""
+    assert model.features is not None
     normalized = (vertices - world_from_normalized[:3, 3]) @ np.linalg.inv(world_from_normalized[:3, :3]).T
-    points = torch.from_numpy(normalized.astype(np.float32)).to(model.variance.device)
-    with torch.no_grad():
-        return torch.cat([model.surface_features(some).cpu() for some in points.split(VERTICES)])
+    points = torch.from_numpy(normalized.astype(np.float32))
+    features = np.empty((len(points), len(model.features.out.bias)), dtype=np.float16)
+    colors = np.empty((len(points), 3), dtype=np.uint8)
+    for start in range(0, len(points), VERTICES):
+        part = slice(start, start + VERTICES)
+        found = model.surface_features(points[part].to(model.variance.device))
+        features[part] = found.half().cpu().numpy()
+        colors[part] = (model.features.colors(found) * 255).round().to(torch.uint8).cpu().numpy()
+    return features, colors
 
 
 def write_features(model: SurfaceModel, mesh: Mesh, world_from_normalized: FloatArray, folder: Path) -> Mesh:
@@ -193,14 +207,9 @@ def write_features(model: SurfaceModel, mesh: Mesh, world_from_normalized: Float
         InputError: a file cannot be written.
     """
     assert model.features is not None
-    found = vertex_features(model, mesh.vertices, world_from_normalized)
-    colors = model.features.colors
-    with torch.no_grad():
-        shown = (colors(found.to(colors.mean.device)) * 255).round().to(torch.uint8).cpu().numpy()
-    basis = {name: value.cpu().numpy() for name, value in colors.named_buffers()}
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, features=found.half().numpy(), **basis)
-    write_atomic(folder / FEATURES_NAME, buffer.getbuffer())
-    colored = Mesh(mesh.vertices, mesh.faces, shown)
+    found, colors = vertex_features(model, mesh.vertices, world_from_normalized)
+    basis = {name: value.cpu().numpy() for name, value in model.features.colors.named_buffers()}
+    write_arrays(folder / FEATURES_NAME, {"features": found, **basis})
+    colored = Mesh(mesh.vertices, mesh.faces, colors)
     write_mesh(colored, folder / FEATURE_MESH_NAME)
     return colored

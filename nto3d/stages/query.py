@@ -100,15 +100,28 @@ def colored_mesh(mesh: Mesh, similarity: FloatArray, scale: tuple[float, float])
     return Mesh(mesh.vertices, mesh.faces, color_map(similarity[:, None], *scale, PALETTE)[:, 0])
 
 
-def heat_picture(image: ByteArray, seen: ViewSimilarity, scale: tuple[float, float]) -> ByteArray:
+def heat_picture(
+    image: ByteArray, seen: ViewSimilarity, scale: tuple[float, float], mask: BoolArray | None = None
+) -> ByteArray:
     """The picture uint8 [H, W, 3] in grey, and where the target is the heat map, as bright as the picture is.
 
     Mixed with the picture instead, its colours would no longer be those of the scale.
+
+    Args:
+        mask: [H, W], where the target is seen, or None: also where something stands in front of it.
     """
+    shown = seen.inside if mask is None else seen.inside & mask
     grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.float32)
     heat = color_map(seen.similarity, *scale, PALETTE)
-    blended = np.where(seen.inside[..., None], heat * (DARKEST + (1 - DARKEST) * grey / 255), DIM * grey)
+    blended = np.where(shown[..., None], heat * (DARKEST + (1 - DARKEST) * grey / 255), DIM * grey)
     return blended.round().astype(np.uint8)
+
+
+def masked_near(mask: BoolArray, xy: tuple[float, float], reach: int = 2) -> bool:
+    """Whether a mask [H, W] holds a pixel within `reach` of a place (x, y): outlines are a pixel or two off."""
+    column, row = (round(value) for value in xy)
+    near = mask[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
+    return bool(near.any())
 
 
 def marked(picture: ByteArray, xy: tuple[float, float]) -> ByteArray:
@@ -153,7 +166,7 @@ def looking_at(
         xy, depth = project(scene.cameras.intrinsics[view], scene.cameras.cam_to_world[view], point)
         inside = float(depth) > 0 and -0.5 <= xy[0] <= width - 0.5 and -0.5 <= xy[1] <= height - 0.5
         hidden = hits.face[view] >= 0 and hits.distance[view] < distance[view] - UNHIDDEN
-        if not inside or hidden or (best is not None and facing <= best[0]):
+        if not inside or hidden or facing <= (0.0 if best is None else best[0]):
             continue
         column, row = np.rint(xy).astype(int).clip(0, (width - 1, height - 1))
         if masks is None or masks[view, row, column]:

@@ -25,6 +25,8 @@ REQUIRED = ("stage", "step", "model", "optimizer", "random", "config")
 MODEL_KEYS = ("mode", "scene.masks", "encoding.*", "field.*")
 # What shapes the result: resuming with a differing value would not go on with the same run
 TRAINING_KEYS = (*MODEL_KEYS, "seed", "segmenter.*", "prompts.*", "lift.*", "scene.*", "trainer.*")
+# Of no effect without a feature field
+_FEATURE_KEYS = ("field.feature_*", "trainer.feature_*", "trainer.loss.feature_weight")
 _FREE_KEYS = ("scene.path", "prompts.file", "trainer.checkpoint_every", "trainer.log_every", "trainer.image_every")
 
 
@@ -97,13 +99,18 @@ def check_config(
         InputError: the first key that differs, with both values.
     """
     old, new = flatten(to_dict(Config())) | flatten(stored), flatten(current)
+    free = _FREE_KEYS if new.get("field.feature") or old.get("field.feature") else (*_FREE_KEYS, *_FEATURE_KEYS)
     for key in [*new, *(key for key in old if key not in new)]:
-        if key in _FREE_KEYS or not any(fnmatch.fnmatchcase(key, pattern) for pattern in keys):
+        if _matches(key, free) or not _matches(key, keys):
             continue
         if old.get(key) != new.get(key):
             raise InputError(
                 f"{path}: checkpoint of another config: {key} was {old.get(key)}, now it is {new.get(key)}"
             )
+
+
+def _matches(key: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def random_state(generators: Mapping[str, torch.Generator | np.random.Generator] | None = None) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nto3d.cli import main
 from nto3d.export.mesh_io import read_mesh
 from nto3d.training.loop import Objective
 from tests.helpers import write_dtu_scene
-from tests.scripts.conftest import Script, script
+from tests.scripts.conftest import ROOT, Script, script
 
 __all__ = ["script"]  # the fixture
 RUN = (
@@ -89,7 +90,8 @@ def test_exporting_again_brings_the_features_up_to_date(script: Script) -> None:
     assert script("export_mesh", "run=run", "export.resolution=40", "export.output=other.ply") == 0
     assert script("export_mesh", "run=run", "export.resolution=40", "export.format=glb") == 0
     assert Path("run/features.npz").read_bytes() == before  # those are of mesh.ply
-    assert script("export_mesh", "run=run", "export.resolution=40") == 0
+    there = str(Path("run/mesh.ply").resolve())  # the same file, named otherwise
+    assert script("export_mesh", "run=run", "export.resolution=40", f"export.output={there}") == 0
     with np.load("run/features.npz", allow_pickle=False) as stored:
         assert len(stored["features"]) == len(read_mesh(Path("run/mesh.ply")).vertices)
 
@@ -99,6 +101,38 @@ def test_without_masks_everything_has_features() -> None:
     assert json.loads(Path("run/metrics.json").read_text())["feature_cosine"] > 0.3
 
 
-def test_sam_features_need_a_checkpoint(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main([*RUN, *QUIET, "output=run", "field.feature_source=sam"]) == 2
-    assert "segmenter.checkpoint" in capfd.readouterr().err.splitlines()[-1]
+@pytest.mark.parametrize("masks", [(), ("segmenter=grabcut", "prompts.view=0", "prompts.points=[[32,24]]")])
+@pytest.mark.parametrize("given", [(), ("segmenter.checkpoint=nowhere.pth",)])
+def test_sam_features_need_a_checkpoint_from_the_start(
+    capfd: pytest.CaptureFixture[str], masks: tuple[str, ...], given: tuple[str, ...]
+) -> None:
+    assert main([*RUN, *QUIET, *masks, *given, "output=run", "field.feature_source=sam"]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert "segmenter.checkpoint" in lines[-1]
+    assert len(lines) <= 2  # nothing was done before
+
+
+@pytest.mark.parametrize("field", ["neus", "neus_feature"])
+def test_training_views_without_the_target_are_one_line(capfd: pytest.CaptureFixture[str], field: str) -> None:
+    for view in range(1, 9):
+        Image.new("L", (64, 48)).save(f"ball/mask/{view:03d}.png")
+    assert main([*RUN, *QUIET, "output=run", f"field={field}", "scene.test_views=[0]"]) == 2
+    assert "masks of the training views" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_features_are_learnt_better_than_the_best_constant() -> None:
+    """The head begins as a constant, which no later than now would be found out."""
+    assert main([*RUN, "output=run", "trainer.steps=150", "logger=none", "evaluate.report=false"]) == 0
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["feature_cosine"] > metrics["feature_constant"] + 0.03
+
+
+@pytest.mark.slow
+def test_the_sample_in_full(tmp_path: Path) -> None:
+    """The acceptance figures: held-out views of the sample, classical features."""
+    sample = f"scene.path={ROOT / 'datasets' / 'sample'}"
+    rest = ("segmenter=precomputed", "field=neus_feature", "device=cpu", "evaluate.report=false", "logger=none")
+    assert main([sample, *rest, f"output={tmp_path / 'run'}"]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["feature_cosine"] >= 0.90
+    assert metrics["feature_cosine"] >= metrics["feature_constant"] + 0.15

@@ -258,6 +258,11 @@ QUICK = (
 )
 
 
+def _with_interrupts() -> None:
+    """Tests that run in the background of a shell inherit that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts the script in a process of its own on a tiny scene; later arguments win."""
@@ -266,7 +271,9 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def call(*more: str) -> subprocess.Popen[str]:
         command, pipe = [sys.executable, str(SCRIPT), *QUICK, *more], subprocess.PIPE
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=_with_interrupts
+        )
 
     return call
 

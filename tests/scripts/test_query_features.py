@@ -97,7 +97,9 @@ def test_the_pictures_show_the_target_and_the_point(script: Script, learnt: Path
     for name in files:
         picture = cv2.imread(str(out / name)).astype(int)
         assert picture.shape == (60, 80, 3)
+        assert scene.masks is not None
         solid = render_view(model, scene, int(name[5:8]), config.trainer.step_size).mask
+        solid &= scene.masks[int(name[5:8])]  # what stands in front of the target is not coloured
         colorful = np.ptp(picture, axis=2) > 0
         assert (colorful & ~solid).sum() == 0
         ring = np.hypot(*(np.mgrid[:60, :80] - np.array(REDUCED[::-1])[:, None, None])) < 10
@@ -110,6 +112,37 @@ def test_the_pictures_show_the_target_and_the_point(script: Script, learnt: Path
     assert sheet.shape[1] == 4 * 100 + 5 * 8
     assert sheet.shape[0] > 2 * 75 + 100  # two rows of pictures, one of the mesh
     assert not list(out.glob(".*"))
+
+
+def test_what_stands_in_front_of_the_target_is_no_target(
+    script: Script, learnt: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The field knows what is behind, and would answer."""
+    config = load_run_config(learnt)
+    scene = load_scene(config.scene)
+    assert scene.masks is not None
+    model, _ = load_model(learnt, config, torch.device("cpu"))
+    asked = 0
+    for view in range(len(scene.cameras)):
+        away = cv2.distanceTransform((~scene.masks[view]).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        hidden = render_view(model, scene, view, config.trainer.step_size).mask & (away > 2.9)
+        if not hidden.any():
+            continue
+        row, column = np.argwhere(hidden)[0]
+        point = f"point=[{column * SHRINK + 1.5},{row * SHRINK + 1.5}]"
+        assert ask(script, learnt, f"view={view}", point, f"out={tmp_path / 'out'}") == 2
+        assert "something else stands in front" in capfd.readouterr().err.splitlines()[-1]
+        asked += 1
+        if asked == 2:
+            break
+    assert asked
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_question_leaves_no_pictures_of_the_first(script: Script, run: Path) -> None:
+    assert ask(script, run, "view=0", "point=[158,133]", "views=[5,0]") == 0
+    assert ask(script, run, "vertex=7", "views=[3]") == 0
+    assert sorted(path.name for path in (run / "query").glob("view_*")) == ["view_003.png"]
 
 
 def test_a_vertex(script: Script, run: Path) -> None:

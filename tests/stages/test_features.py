@@ -155,7 +155,8 @@ def test_without_masks_the_target_is_where_the_surface_is(scene: Scene, model: S
     assert scene.masks is not None
     shown, unit = compare_view(model, scene, constant_maps(scene, MEAN), None, 3, 0.02, longest=32)
     assert (shown.inside & scene.masks[3]).sum() > 0.9 * (shown.inside | scene.masks[3]).sum()
-    assert len(unit) == shown.inside.sum()
+    # All unit features are the same here, so that their sum is as long as they are many
+    assert float(unit.norm()) == pytest.approx(float(shown.inside.sum()), rel=1e-3)
     reduced, _ = compare_view(model, scene, constant_maps(scene, MEAN), scene.masks, 3, 0.02, longest=16)
     assert np.array_equal(reduced.inside, scene.masks[3][::2, ::2])
 
@@ -178,7 +179,9 @@ def test_vertices_in_world_units_get_the_features_of_their_place(scene: Scene, m
     with torch.no_grad():
         expected = model.surface_features(places)
     assert float(expected.std(dim=0).min()) > 1e-3  # they differ from place to place
-    assert torch.allclose(vertex_features(model, world, matrix), expected, atol=1e-4)
+    found, colors = vertex_features(model, world, matrix)
+    assert np.abs(found - expected.numpy()).max() < 2e-3  # float16
+    assert np.abs(colors / 255.0 - model.features.colors(expected).numpy()).max() < 5e-3
 
 
 def test_the_mesh_carries_its_features_and_the_basis_of_their_colours(

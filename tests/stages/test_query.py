@@ -27,6 +27,7 @@ from nto3d.stages.query import (
     heat_picture,
     looking_at,
     marked,
+    masked_near,
     shown_views,
     similarity_range,
     vertex_similarity,
@@ -236,3 +237,23 @@ def test_views_that_do_not_exist() -> None:
     for view in (-1, 4):
         with pytest.raises(InputError, match=rf"views: expected a view from 0 to 3, got {view}"):
             check_views([1, view], 4, "views")
+
+
+def test_outlines_may_be_two_pixels_off() -> None:
+    mask = np.zeros((20, 30), dtype=np.bool_)
+    mask[5:10, 8:12] = True
+    assert masked_near(mask, (13.4, 9.0))  # column 13 is two beside the last
+    assert masked_near(mask, (8.0, 3.0))
+    assert not masked_near(mask, (14.0, 7.0))
+    assert not masked_near(mask, (0.0, 0.0))
+
+
+def test_heat_is_shown_where_the_target_is_seen() -> None:
+    image = np.full((4, 6, 3), 200, dtype=np.uint8)
+    inside = np.zeros((4, 6), dtype=np.bool_)
+    inside[:, :4] = True
+    mask = np.ones((4, 6), dtype=np.bool_)
+    mask[:2] = False  # something stands in front of the upper half
+    seen = ViewSimilarity(0, np.full((4, 6), 0.9, dtype=np.float32), inside)
+    colorful = np.ptp(heat_picture(image, seen, (0.0, 1.0), mask).astype(int), axis=2) > 0
+    assert np.array_equal(colorful, inside & mask)

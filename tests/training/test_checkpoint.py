@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nto3d.config import Config
-from nto3d.config_io import to_dict
+from nto3d.config_io import flatten, to_dict
 from nto3d.errors import InputError
 from nto3d.training.checkpoint import (
     FORMAT,
@@ -200,6 +200,19 @@ def test_a_key_that_an_older_version_lacks_counts_as_its_default() -> None:
     newer["encoding"]["levels"] += 1
     with pytest.raises(InputError, match=rf"encoding\.levels was {Config().encoding.levels}, now it is"):
         check_config(older, newer, Path("checkpoint.pt"))
+
+
+def test_values_of_features_do_not_matter_where_none_are_learnt() -> None:
+    other = tree()
+    other["trainer"]["feature_ramp"] += 1
+    other["trainer"]["loss"]["feature_weight"] += 1.0
+    check_config(tree(), other, Path("checkpoint.pt"))
+    stored = tree()
+    for one in (stored, other):
+        one["field"]["feature"] = True
+    with pytest.raises(InputError, match=r"another config: trainer\.(feature_ramp|loss\.feature_weight)"):
+        check_config(stored, other, Path("checkpoint.pt"))
+    assert flatten(tree())["field.feature"] is False
 
 
 def test_a_key_that_is_no_more_is_refused() -> None:
