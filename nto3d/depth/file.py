@@ -1,0 +1,102 @@
+"""Depth from a file that belongs to the picture: a depth map (PNG, NPY, NPZ) or a point for each pixel (OBJ, PLY)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nto3d.depth.base import PointMap, back_project, picture_size
+from nto3d.depth.readers import read_array, read_obj, read_ply, read_png
+from nto3d.errors import InputError
+from nto3d.types import ByteArray, FloatArray
+
+DEPTH_READERS = {".png": read_png, ".npy": read_array, ".npz": read_array}
+POINT_READERS = {".obj": read_obj, ".ply": read_ply}
+# The demo of MCC writes points with PyTorch3D's axes: x left, y up, z forward.
+OPENCV_FROM_PYTORCH3D = (-1.0, -1.0, 1.0)
+
+
+class FileDepth:
+    """Depth from a file of the picture's size.
+
+    - `.png`: grey of 8 or 16 bits, z along the optical axis in steps of `scale`.
+    - `.npy`, `.npz` (key `depth`): floats [H, W], z along the optical axis.
+    - `.obj`, `.ply`: H * W vertices in the order of the pixels, row by row, with the axes of PyTorch3D (x left, y up,
+      z forward) as the demo of MCC writes them; the intrinsics are not used.
+
+    A depth of 0, NaN or infinity is unknown; so is a vertex that is not finite or has z <= 0.
+
+    Args:
+        path: the file.
+        scale: units per stored unit (per step of a PNG).
+
+    Raises:
+        InputError: there is no such file, its suffix is unknown, or the scale is not positive.
+    """
+
+    def __init__(self, path: Path, scale: float = 1.0) -> None:
+        suffix, suffixes = path.suffix, (*DEPTH_READERS, *POINT_READERS)
+        if suffix.lower() not in suffixes:
+            raise InputError(f"{path}: expected a file of depth ({', '.join(suffixes)}), got {suffix or 'no suffix'}")
+        if not path.is_file():
+            raise InputError(f"{path}: expected a file of depth, there is no such file")
+        if not 0 < scale < np.inf:
+            raise InputError(f"{path}: expected a positive scale of its depth, got {scale}")
+        self._path, self._scale = path, scale
+
+    def point_map(self, image: ByteArray, intrinsics: FloatArray) -> PointMap:
+        """The points in the file, camera frame, OpenCV axes, in the file's unit times the scale.
+
+        Args:
+            image: uint8 [H, W, 3], the picture that the file belongs to. intrinsics: [3, 3], its pixels.
+
+        Raises:
+            InputError: the file is damaged, of another size than the picture, has negative depths, or nothing is
+                known in it.
+            ValueError: the picture or the intrinsics are of another shape or type.
+        """
+        size = picture_size(image)
+        suffix = self._path.suffix.lower()
+        if suffix in POINT_READERS:
+            return self._from_vertices(POINT_READERS[suffix](self._path), size)
+        return back_project(self._checked(DEPTH_READERS[suffix](self._path), size), intrinsics)
+
+    def _checked(self, depth: FloatArray, size: tuple[int, int]) -> FloatArray:
+        """A depth map [H, W] that belongs to the picture, scaled."""
+        if depth.shape != size:
+            (height, width), (rows, columns) = size, depth.shape
+            raise InputError(
+                f"{self._path}: expected a depth map of {width} x {height} pixels like the picture, "
+                f"got {columns} x {rows}"
+            )
+        finite = np.isfinite(depth)
+        negative = int((finite & (depth < 0)).sum())
+        if negative:
+            raise InputError(
+                f"{self._path}: expected depths of 0 (unknown) and above, got {negative} of {depth.size} pixels below 0"
+            )
+        if not (finite & (depth > 0)).any():
+            what = "0, NaN or infinity (unknown)" if finite.any() else "NaN or infinity"
+            raise InputError(f"{self._path}: expected a depth above 0 at some pixels, got {what} everywhere")
+        return depth.astype(np.float64) * self._scale
+
+    def _from_vertices(self, vertices: FloatArray, size: tuple[int, int]) -> PointMap:
+        """Vertices [H * W, 3] float32 as a point map."""
+        height, width = size
+        if len(vertices) != height * width:
+            raise InputError(
+                f"{self._path}: expected {height * width} vertices, one for each of the picture's {width} x {height} "
+                f"pixels, got {len(vertices)}"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is unknown
+            factors = np.array(OPENCV_FROM_PYTORCH3D, dtype=np.float32) * np.float32(self._scale)
+            points = vertices.reshape(height, width, 3) * factors
+        valid = np.isfinite(points).all(axis=-1) & (points[..., 2] > 0)
+        if not valid.any():
+            raise InputError(
+                f"{self._path}: expected vertices before the camera (x left, y up, z forward), "
+                f"got none of {len(vertices)} that is finite with z > 0"
+            )
+        points[~valid] = 0
+        return PointMap(points, valid)

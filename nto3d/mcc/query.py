@@ -1,0 +1,137 @@
+"""Where the network says that there is surface: a lattice of places, asked coarse to fine.
+
+Letters: n places along an axis, Q places asked at a time, K places found.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from nto3d.mcc.model import LEVELS
+from nto3d.types import BoolArray, ByteArray, FloatArray
+
+Answer = Callable[[Tensor], Tensor]  # places [Q, 3] -> logits [Q, 1 + 3 * 256]
+Progress = Callable[[int, int, int], None]  # pass, places asked in it so far, places of the pass
+
+EXTENT = 3.0  # the lattice spans -3..3 on every axis, as the published demo's
+TEMPERATURE = 0.1  # of the colour classes, as there
+FIRST_STRIDE = 4  # places; the first pass asks every fourth along each axis
+SLACK = 3.0  # logits below the threshold from where on a cell's inside is asked, too
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The answer of a sweep.
+
+    Attributes:
+        axis: [n] coordinates of the lattice, normalized, the same for x, y and z.
+        logit: float32 [n, n, n] of occupancy; -inf where nothing was asked.
+        rgb: uint8 [K, 3], colours of the occupied places, in the order of `occupied`.
+        level: logit of the threshold. asked: how many places were asked.
+    """
+
+    axis: FloatArray
+    logit: FloatArray
+    rgb: ByteArray
+    level: float
+    asked: int
+
+    @property
+    def occupied(self) -> BoolArray:
+        """bool [n, n, n]."""
+        above: BoolArray = self.logit > self.level
+        return above
+
+    @property
+    def places(self) -> FloatArray:
+        """Occupied places [K, 3], normalized."""
+        return self.axis[np.argwhere(self.occupied)]
+
+
+def sweep(
+    answer: Answer,
+    granularity: float,
+    threshold: float,
+    batch: int,
+    progress: Progress | None = None,
+    first_stride: int = FIRST_STRIDE,
+) -> Sweep:
+    """Ask the network about a lattice, finely only where the threshold may be crossed.
+
+    The first pass asks every fourth place along each axis. A cell between eight asked places is looked into if one of
+    them, or of those around, comes within SLACK of the threshold; the passes halve the cells until every place of the
+    lattice is a corner. Occupancy is a shell a fifth wide, so that the first pass (a fifth apart at the usual
+    granularity of 0.05) does not step over it.
+
+    Args:
+        answer: the network. granularity: between places, normalized units. threshold: probability of being occupied.
+        batch: places asked at a time, which bounds the memory. progress: is told how far it is.
+        first_stride: a power of two; 1 asks everywhere.
+
+    Raises:
+        ValueError: a number is impossible.
+    """
+    if not (0 < granularity <= EXTENT and 0 < threshold < 1 and batch > 0):
+        raise ValueError(f"expected positive numbers, a threshold below 1, got {granularity}, {threshold}, {batch}")
+    if first_stride < 1 or first_stride & (first_stride - 1):
+        raise ValueError(f"expected a power of two as the first stride, got {first_stride}")
+    count = math.ceil(2 * EXTENT / granularity)
+    axis = (np.arange(count) - count / 2) * (2 * EXTENT / count)
+    level = math.log(threshold / (1.0 - threshold))
+    logit = np.full((count, count, count), -np.inf, dtype=np.float32)
+    colors: dict[str, list[NDArray[np.integer]]] = {"index": [], "rgb": []}
+    wanted = np.zeros_like(logit, dtype=np.bool_)
+    wanted[::first_stride, ::first_stride, ::first_stride] = True
+    known = np.zeros_like(wanted)
+    stride, number = first_stride, 0
+    while True:
+        index = np.flatnonzero(wanted & ~known)
+        for start in range(0, len(index), batch):
+            some = index[start : start + batch]
+            places = axis[np.stack(np.unravel_index(some, logit.shape), axis=1)]
+            with torch.no_grad():
+                logits = answer(torch.from_numpy(places.astype(np.float32))).float()
+            logit.reshape(-1)[some] = logits[:, 0].cpu().numpy()
+            above = logits[:, 0] > level
+            colors["index"].append(some[above.cpu().numpy()])
+            colors["rgb"].append(decoded_colors(logits[above]).cpu().numpy())
+            if progress is not None:
+                progress(number, min(start + batch, len(index)), len(index))
+        known |= wanted
+        if stride == 1:
+            break
+        wanted = _closer(logit, level - SLACK, stride)
+        stride, number = stride // 2, number + 1
+    order = np.argsort(np.concatenate(colors["index"]), kind="stable")
+    rgb = np.concatenate(colors["rgb"])[order].astype(np.uint8)
+    return Sweep(axis, logit, rgb, level, int(known.sum()))
+
+
+def _closer(logit: FloatArray, least: float, stride: int) -> BoolArray:
+    """Which places [n, n, n] the next pass, of half the stride, wants: those in cells that may hold surface."""
+    coarse = logit[::stride, ::stride, ::stride] > least
+    near = ndimage.binary_dilation(coarse, np.ones((3, 3, 3), dtype=np.bool_))
+    half = stride // 2
+    wanted = np.zeros(logit.shape, dtype=np.bool_)
+    fine = wanted[::half, ::half, ::half]  # a view
+    enlarged = near.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)  # a cell beyond a place belongs to it, too
+    for axis, length in enumerate(fine.shape):
+        enlarged = enlarged.take(range(min(length, enlarged.shape[axis])), axis=axis)
+    fine[tuple(slice(length) for length in enlarged.shape)] = enlarged
+    return wanted
+
+
+def decoded_colors(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """Colours uint8 [Q, 3]: means over the classes, from logits [Q, 1 + 3 * 256]."""
+    classes = logits[:, 1:].reshape(-1, 3, LEVELS) / temperature
+    steps = torch.arange(LEVELS, dtype=logits.dtype, device=logits.device)
+    return (functional.softmax(classes, dim=2) * steps).sum(dim=2).round().to(torch.uint8)
