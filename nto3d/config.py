@@ -16,7 +16,8 @@ from omegaconf import MISSING
 class Mode(Enum):
     """What a run does."""
 
-    multiview = "multiview"
+    multiview = "multiview"  # many posed pictures of one object
+    single = "single"  # one picture with depth, completed by MCC
 
 
 class Reader(Enum):
@@ -24,6 +25,7 @@ class Reader(Enum):
 
     dtu = "dtu"  # a folder in the DTU/NeuS layout
     synthetic = "synthetic"  # the same layout, made on first use from a recipe
+    image = "image"  # one picture file (mode=single)
 
 
 class MaskUse(Enum):
@@ -87,6 +89,14 @@ class Precision(Enum):
     float16 = "float16"
 
 
+class DepthSource(Enum):
+    """Where the depth of a single picture comes from."""
+
+    scene = "scene"  # the depth maps in the scene's folder
+    file = "file"  # depth.path: a depth map (PNG, NPY, NPZ) or a point a pixel (OBJ, PLY)
+    model = "model"  # depth.model, a metric model that transformers loads, such as ZoeDepth
+
+
 class MeshFormat(Enum):
     """File formats a mesh can be written in."""
 
@@ -107,6 +117,9 @@ class SceneConfig:
     test_views: list[int] | None = None  # held-out views; null: DTU's list or every eighth
     recipe: str = "sample"  # reader=synthetic: which procedural scene
     seed: int = 0  # reader=synthetic
+    view: int = 0  # mode=single: the view whose picture is completed
+    mask: str | None = None  # reader=image: a picture of the target's mask; null: from the prompts
+    fov_degrees: float = 55.0  # reader=image: field of view along the longer side
 
 
 @dataclass
@@ -225,6 +238,28 @@ class LiftConfig:
 
 
 @dataclass
+class DepthConfig:
+    """The depth of a single picture."""
+
+    source: DepthSource = DepthSource.scene
+    path: str | None = None  # source=file
+    scale: float = 1.0  # source=file: the file's numbers times this are lengths
+    model: str | None = None  # source=model: a local folder, or a name of the hub
+
+
+@dataclass
+class SingleConfig:
+    """Completing an object from one picture by MCC (Wu et al. 2023). Lengths in units of the seen points' spread."""
+
+    checkpoint: str | None = None  # weights: .safetensors of ours, or the published .pth
+    granularity: float = 0.05  # between asked places
+    threshold: float = 0.3  # probability from which on a place is occupied
+    batch: int = 8192  # places asked at a time, which bounds the memory
+    margin: int = 40  # pixels around the mask that the network gets to see
+    half_width: float = 0.1  # of the shell that the network takes for occupied
+
+
+@dataclass
 class ExportConfig:
     """The mesh."""
 
@@ -271,6 +306,8 @@ class Config:
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
     trainer: TrainerConfig = dataclasses.field(default_factory=TrainerConfig)
     lift: LiftConfig = dataclasses.field(default_factory=LiftConfig)
+    depth: DepthConfig = dataclasses.field(default_factory=DepthConfig)
+    single: SingleConfig = dataclasses.field(default_factory=SingleConfig)
     export: ExportConfig = dataclasses.field(default_factory=ExportConfig)
     evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
     logger: LoggerConfig = dataclasses.field(default_factory=LoggerConfig)

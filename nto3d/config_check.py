@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nto3d.config import Config
+from nto3d.config import Config, Mode, Reader
 from nto3d.errors import InputError
 
 _BIG = 1e9
@@ -16,6 +16,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "threads": (1, 1024),
     "scene.downscale": (1, 64),
     "scene.seed": (0, 2**32 - 1),
+    "scene.view": (0, 1_000_000),
+    "scene.fov_degrees": (1.1, 178.9),
+    "depth.scale": (1e-12, _BIG),
+    "single.granularity": (0.005, 1.0),
+    "single.threshold": (0.001, 0.999),
+    "single.batch": (1, 2**24),
+    "single.margin": (0, 100_000),
+    "single.half_width": (0.001, 1.0),
     "prompts.view": (0, 1_000_000),
     "encoding.levels": (1, 32),
     "encoding.features": (1, 8),
@@ -113,7 +121,8 @@ def _check_names(config: Config) -> None:
     if not re.fullmatch(r"[\w.+-]+", config.scene.name) or set(config.scene.name) == {"."}:
         raise InputError(f"scene.name: expected letters, digits and . _ + -, got {config.scene.name!r}")
     paths = ("output", "scene.path", "resume", "export.output", "evaluate.points")
-    for key in (*paths, "prompts.file", "segmenter.checkpoint"):
+    single = ("scene.mask", "depth.path", "depth.model", "single.checkpoint")
+    for key in (*paths, *single, "prompts.file", "segmenter.checkpoint"):
         value = get_value(config, key)
         if value is not None and (not value.strip() or "\0" in value):
             raise InputError(f"{key}: expected a path, got {value!r}")
@@ -126,6 +135,8 @@ def _check_together(config: Config) -> None:
             f"encoding.max_resolution: expected at least encoding.base_resolution = {encoding.base_resolution}, "
             f"got {encoding.max_resolution}"
         )
+    if config.scene.reader is Reader.image and config.mode is not Mode.single:
+        raise InputError(f"scene: expected many posed pictures for mode={config.mode.value}, got one: pass mode=single")
     if config.trainer.max_step_size < config.trainer.step_size:
         raise InputError(
             f"trainer.max_step_size: expected at least trainer.step_size = {config.trainer.step_size}, "

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import yaml
 
 from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start
 from nto3d.build_segmenter import build_features, check_weights
-from nto3d.config import Config, MaskUse, MeshFormat, SegmenterName
+from nto3d.config import Config, MaskUse, MeshFormat, Mode, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene
 from nto3d.data.rays import RaySampler
@@ -24,8 +22,9 @@ from nto3d.export.mesh_io import write_mesh
 from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.lift_files import lift_metrics, read_masks, read_rounds, true_masks
 from nto3d.report.pictures import normal_picture, to_bytes
-from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, read_run_info
+from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, peak_memory_gb, read_run_info
 from nto3d.run_lift import find_masks
+from nto3d.run_single import run_single
 from nto3d.segment.precomputed import given_masks
 from nto3d.stages.assess import Pictures, assess_mesh, assess_views, write_metrics, write_run_report
 from nto3d.stages.features import (
@@ -63,7 +62,7 @@ def run(config: Config) -> dict[str, float]:
     Raises:
         InputError: something the user can fix. Interrupted: stopped with a checkpoint saved.
     """
-    return run_multiview(config)
+    return run_single(config) if config.mode is Mode.single else run_multiview(config)
 
 
 def run_multiview(config: Config) -> dict[str, float]:
@@ -234,12 +233,6 @@ def reconstruct(
     logger = RunLogger(run_dir, schedule.steps, start, config.logger.tensorboard, title="reconstruct")
     fit(objective, optimizer, schedule, logger, save, run_dir, start, scaler)
     return logger, seconds + time.perf_counter() - begun
-
-
-def peak_memory_gb() -> float:
-    """Most memory that this process held, in GB (10^9 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def _report(

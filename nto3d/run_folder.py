@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import shlex
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from importlib import metadata
@@ -158,3 +160,9 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue  # optional, such as tinycudann
     return found
+
+
+def peak_memory_gb() -> float:
+    """Most memory that this process held, in GB (10^9 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9

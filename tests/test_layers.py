@@ -18,9 +18,9 @@ TIERS = (
     {"training"},
     {"stages"},
     {"build"},
-    {"build_segmenter"},
+    {"build_segmenter", "build_single"},
     {"lift_files"},
-    {"run_lift"},
+    {"run_lift", "run_single"},
     {"run"},
     {"cli"},
 )

@@ -88,9 +88,18 @@ def read_mask(path: Path) -> BoolArray:
     Raises:
         InputError: as `read_image`.
     """
-    pixels = _decode(path, keep_grey=True)
-    mask: BoolArray = (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > MASK_THRESHOLD
+    mask: BoolArray = read_levels(path) > MASK_THRESHOLD
     return mask
+
+
+def read_levels(path: Path) -> ByteArray:
+    """The brightest channel of a picture as uint8 [H, W].
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    pixels = _decode(path, keep_grey=True)
+    return pixels if pixels.ndim == 2 else pixels.max(axis=2)
 
 
 def read_depth(path: Path, unit: float) -> FloatArray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nto3d.config import MaskUse, Reader, SceneConfig, SegmenterName
 from nto3d.data.dtu import read_dtu
+from nto3d.data.image import read_single
 from nto3d.errors import InputError
 from nto3d.types import Scene
 
@@ -27,6 +28,9 @@ def load_scene(config: SceneConfig, segmenter: SegmenterName = SegmenterName.pre
             pass
         case Reader.synthetic:
             _provide(path, config.recipe, config.seed)
+        case Reader.image:
+            mask = None if config.mask is None else Path(config.mask)
+            return read_single(path, mask, config.fov_degrees, config.downscale, config.name)
     return read_dtu(
         path,
         downscale=config.downscale,

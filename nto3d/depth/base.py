@@ -14,7 +14,6 @@ from nto3d.geometry.cameras import unproject
 from nto3d.types import BoolArray, ByteArray, FloatArray
 
 BAND = 256  # rows that are taken to float64 at a time: a large picture as a whole would need gigabytes
-FOV_RANGE = (1.0, 179.0)  # degrees, both ends left out
 
 
 @dataclass(frozen=True)
@@ -123,25 +122,3 @@ def _check_intrinsics(intrinsics: FloatArray) -> None:
         raise ValueError(
             f"expected intrinsics of positive focal lengths with a last row 0 0 1, got {intrinsics.tolist()}"
         )
-
-
-def intrinsics_from_fov(size: tuple[int, int], degrees: float) -> FloatArray:
-    """Intrinsics [3, 3] float64 of a camera of which only the field of view is known.
-
-    The field of view spans the picture's longer side, from the outer edge of the first pixel to that of the last
-    (-0.5 to N - 0.5). The principal point is the picture's middle, ((W - 1) / 2, (H - 1) / 2), and pixels are square.
-
-    Args:
-        size: (H, W), pixels.
-        degrees: the field of view along the longer side, between 1 and 179.
-
-    Raises:
-        ValueError: the field of view is out of range, or the size is not positive.
-    """
-    height, width = size
-    if min(height, width) < 1:
-        raise ValueError(f"expected a positive picture size (H, W), got {size}")
-    if not FOV_RANGE[0] < degrees < FOV_RANGE[1]:
-        raise ValueError(f"expected a field of view between 1 and 179 degrees, got {degrees}")
-    focal = max(height, width) / 2 / np.tan(np.radians(degrees) / 2)
-    return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])

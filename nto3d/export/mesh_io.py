@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
-from nto3d.types import Mesh
+from nto3d.types import ByteArray, FloatArray, Mesh
 
 FORMATS = (".ply", ".obj", ".glb")
 
@@ -31,6 +31,18 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
     if len(mesh.faces) == 0:
         raise InputError(f"{path}: expected a mesh with faces to write, got none")
     write_atomic(path, _exported(mesh, suffix))
+
+
+def write_points(points: FloatArray, colors: ByteArray, path: Path) -> None:
+    """Write points [K, 3] with colours uint8 [K, 3] as a PLY file.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    import trimesh
+
+    content: bytes = trimesh.PointCloud(points, colors).export(file_type="ply")
+    write_atomic(path, content)
 
 
 def read_mesh(path: Path) -> Mesh:

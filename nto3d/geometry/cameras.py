@@ -15,6 +15,8 @@ from torch import Tensor
 
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 
+FOV_RANGE = (1.0, 179.0)  # degrees, both ends left out
+
 
 class RayCaster:
     """Makes rays of a set of cameras; everything that does not depend on the pixel is computed once.
@@ -125,3 +127,25 @@ def scale_intrinsics(intrinsics: FloatArray, factor_x: float, factor_y: float) -
     shift_x, shift_y = 0.5 * factor_x - 0.5, 0.5 * factor_y - 0.5
     resize = np.array([[factor_x, 0.0, shift_x], [0.0, factor_y, shift_y], [0.0, 0.0, 1.0]])
     return resize @ intrinsics
+
+
+def intrinsics_from_fov(size: tuple[int, int], degrees: float) -> FloatArray:
+    """Intrinsics [3, 3] float64 of a camera of which only the field of view is known.
+
+    The field of view spans the picture's longer side, from the outer edge of the first pixel to that of the last
+    (-0.5 to N - 0.5). The principal point is the picture's middle, ((W - 1) / 2, (H - 1) / 2), and pixels are square.
+
+    Args:
+        size: (H, W), pixels.
+        degrees: the field of view along the longer side, between 1 and 179.
+
+    Raises:
+        ValueError: the field of view is out of range, or the size is not positive.
+    """
+    height, width = size
+    if min(height, width) < 1:
+        raise ValueError(f"expected a positive picture size (H, W), got {size}")
+    if not FOV_RANGE[0] < degrees < FOV_RANGE[1]:
+        raise ValueError(f"expected a field of view between 1 and 179 degrees, got {degrees}")
+    focal = max(height, width) / 2 / np.tan(np.radians(degrees) / 2)
+    return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])

@@ -80,9 +80,9 @@ def seen_view(image: ByteArray, points: FloatArray, mask: BoolArray, sizes: MccS
         slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
     )
     normalized = np.where(mask[..., None], (turned - center) / scale, 0.0)[part].astype(np.float32)
-    colors = _square(torch.from_numpy(np.ascontiguousarray(image[part])).permute(2, 0, 1).float() / 255)
+    colors = _square(torch.from_numpy(np.array(image[part])).permute(2, 0, 1).float() / 255)
     places = _square(torch.from_numpy(normalized).permute(2, 0, 1))
-    known = _square(torch.from_numpy(np.ascontiguousarray(mask[part])).float()[None])
+    known = _square(torch.from_numpy(np.array(mask[part])).float()[None])
     colors = functional.interpolate(colors[None], FIRST, mode="bilinear", align_corners=False)
     if sizes.image != FIRST:
         colors = functional.interpolate(

@@ -46,6 +46,7 @@ def write_report(
     notes: Sequence[str] = (),
     rounds: Sequence[LiftRound] = (),
     features: Sequence[FeaturePictures] = (),
+    inputs: Mapping[str, ByteArray] | None = None,
 ) -> None:
     """Write the page; every text in it is escaped.
 
@@ -57,6 +58,7 @@ def write_report(
         curves: name -> (steps [N], values [N]).
         turntables: name -> frames uint8 [H, W, 3], shown moving and side by side.
         config_yaml: the whole configuration, folded in. notes: sentences under the title.
+        inputs: name -> picture uint8 [H, W, 3], what a run on a single picture began with.
         rounds: of the lift, where there was one. features: of held-out views, where there is a feature field.
 
     Raises:
@@ -65,6 +67,7 @@ def write_report(
     body = [
         _head(title, command, notes),
         _section("Metrics", _metrics(metrics)),
+        _section("Input", _inputs(inputs or {})),
         _section("Surface", "".join(_turntable(name, frames) for name, frames in (turntables or {}).items())),
         _section("From the click", lift_section(rounds)),
         _section("Held-out views", _views(views)),
@@ -110,6 +113,11 @@ def _metrics(metrics: Mapping[str, float | str]) -> str:
         unit = f" <small>{UNITS[name]}</small>" if name in UNITS else ""
         cells.append(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(_number(value))}{unit}</dd></div>")
     return f'<dl class="metrics">{"".join(cells)}</dl>' if cells else ""
+
+
+def _inputs(inputs: Mapping[str, ByteArray]) -> str:
+    figures = "".join(_figure(html.escape(name), picture) for name, picture in inputs.items())
+    return f'<div class="card view"><div class="pictures">{figures}</div></div>' if figures else ""
 
 
 def _turntable(name: str, frames: Sequence[ByteArray]) -> str:

@@ -38,7 +38,9 @@ def test_the_default_is_a_click_on_the_bundled_sample() -> None:
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
 def test_every_option_composes(option: Path) -> None:
     group, name = option.parent.name, option.stem
-    config = composed(f"{group}={name}", *(["scene.path=somewhere/dtu_scan9"] if "dtu" in name else []))
+    more = ["scene.path=somewhere/dtu_scan9"] if "dtu" in name else []
+    more += ["scene.path=photo.jpg", "mode=single"] if name == "image" else []
+    config = composed(f"{group}={name}", *more)
     if group == "encoding":
         assert config.encoding.backend.name == name
     if "dtu" in name:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nto3d.depth import base
-from nto3d.depth.base import PointMap, back_project, intrinsics_from_fov, picture_size
+from nto3d.depth.base import PointMap, back_project, picture_size
 from nto3d.geometry.cameras import project
 
 INTRINSICS = np.array([[100.0, 0.0, 1.0], [0.0, 50.0, 0.5], [0.0, 0.0, 1.0]])
@@ -72,30 +72,6 @@ def test_intrinsics_of_no_camera_are_refused(place: tuple[int, int], value: floa
         back_project(np.ones((2, 2)), wrong)
     with pytest.raises(ValueError, match="intrinsics"):
         back_project(np.ones((2, 2)), np.eye(4))
-
-
-@pytest.mark.parametrize("size", [(4, 6), (6, 4)])
-def test_the_field_of_view_spans_the_longer_side(size: tuple[int, int]) -> None:
-    intrinsics = intrinsics_from_fov(size, 90.0)
-    # 6 pixels over 2 tan(45 degrees) = 2
-    across, down = (size[1] - 1) / 2, (size[0] - 1) / 2
-    np.testing.assert_allclose(intrinsics, [[3.0, 0.0, across], [0.0, 3.0, down], [0.0, 0.0, 1.0]], atol=1e-12)
-    edge = 1 if size[0] > size[1] else 0
-    corner = np.linalg.inv(intrinsics) @ [-0.5, -0.5, 1.0]
-    assert corner[edge] == pytest.approx(-1.0)  # 45 degrees at the picture's edge
-
-
-def test_a_wider_view_has_a_shorter_focal_length() -> None:
-    assert intrinsics_from_fov((100, 100), 60.0)[0, 0] == pytest.approx(50 * np.sqrt(3))
-    assert intrinsics_from_fov((100, 100), 120.0)[0, 0] == pytest.approx(50 / np.sqrt(3))
-
-
-@pytest.mark.parametrize("degrees", [0.0, 1.0, 179.0, -60.0, float("nan")])
-def test_a_field_of_view_out_of_range_is_refused(degrees: float) -> None:
-    with pytest.raises(ValueError, match="between 1 and 179 degrees"):
-        intrinsics_from_fov((4, 6), degrees)
-    with pytest.raises(ValueError, match="positive picture size"):
-        intrinsics_from_fov((0, 6), 60.0)
 
 
 def point_map_parts() -> tuple[np.ndarray, np.ndarray]:

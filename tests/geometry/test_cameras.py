@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from nto3d.geometry.cameras import RayCaster, pixel_rays, pixels_of, project, scale_intrinsics, unproject
+from nto3d.geometry.cameras import (
+    RayCaster,
+    intrinsics_from_fov,
+    pixel_rays,
+    pixels_of,
+    project,
+    scale_intrinsics,
+    unproject,
+)
 from nto3d.types import Cameras
 
 # A camera at (0, 0, -3) that looks along +z, picture 101 x 81, centre pixel (50, 40).
@@ -181,3 +189,27 @@ def test_float32_rays_are_as_good_as_float64_ones() -> None:
     exact = np.column_stack([xy, np.ones(len(xy))]) @ np.linalg.inv(intrinsics).T @ rotation.T
     exact /= np.linalg.norm(exact, axis=1, keepdims=True)
     assert np.abs(directions.numpy() - exact).max() * 2892 < 1e-2
+
+
+@pytest.mark.parametrize("size", [(4, 6), (6, 4)])
+def test_the_field_of_view_spans_the_longer_side(size: tuple[int, int]) -> None:
+    intrinsics = intrinsics_from_fov(size, 90.0)
+    # 6 pixels over 2 tan(45 degrees) = 2
+    across, down = (size[1] - 1) / 2, (size[0] - 1) / 2
+    np.testing.assert_allclose(intrinsics, [[3.0, 0.0, across], [0.0, 3.0, down], [0.0, 0.0, 1.0]], atol=1e-12)
+    edge = 1 if size[0] > size[1] else 0
+    corner = np.linalg.inv(intrinsics) @ [-0.5, -0.5, 1.0]
+    assert corner[edge] == pytest.approx(-1.0)  # 45 degrees at the picture's edge
+
+
+def test_a_wider_view_has_a_shorter_focal_length() -> None:
+    assert intrinsics_from_fov((100, 100), 60.0)[0, 0] == pytest.approx(50 * np.sqrt(3))
+    assert intrinsics_from_fov((100, 100), 120.0)[0, 0] == pytest.approx(50 / np.sqrt(3))
+
+
+@pytest.mark.parametrize("degrees", [0.0, 1.0, 179.0, -60.0, float("nan")])
+def test_a_field_of_view_out_of_range_is_refused(degrees: float) -> None:
+    with pytest.raises(ValueError, match="between 1 and 179 degrees"):
+        intrinsics_from_fov((4, 6), degrees)
+    with pytest.raises(ValueError, match="positive picture size"):
+        intrinsics_from_fov((0, 6), 60.0)

@@ -1,0 +1,53 @@
+"""What mode=single needs, from the configuration: the depth of a picture, and MCC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from nto3d.config import Config, DepthSource
+from nto3d.depth.base import Depth
+from nto3d.depth.file import FileDepth
+from nto3d.depth.mono import MonoDepth
+from nto3d.depth.scene import SceneDepth
+from nto3d.errors import InputError
+from nto3d.mcc.model import Mcc
+from nto3d.mcc.weights import load_mcc
+from nto3d.types import Scene
+
+
+def build_depth(config: Config, scene: Scene, device: torch.device) -> Depth:
+    """The source of depth.
+
+    Raises:
+        InputError: it lacks a file, a model, or the scene has none.
+    """
+    depth = config.depth
+    match depth.source:
+        case DepthSource.scene:
+            if scene.depths is None:
+                raise InputError(
+                    f"depth: expected depth maps in the folder of scene {scene.name}, there are none; pass "
+                    "depth=file depth.path=FILE, or depth=zoedepth"
+                )
+            return SceneDepth(scene.depths, config.scene.view, scene.scale)
+        case DepthSource.file:
+            if depth.path is None:
+                raise InputError("depth.path is missing: give the file as depth.path=FILE")
+            return FileDepth(Path(depth.path), depth.scale)
+        case DepthSource.model:
+            if depth.model is None:
+                raise InputError("depth.model is missing: give a folder or a name of the hub as depth.model=NAME")
+            return MonoDepth(depth.model, device)
+
+
+def build_mcc(config: Config, device: torch.device) -> Mcc:
+    """The network, with its weights.
+
+    Raises:
+        InputError: they are missing or damaged, or another network's.
+    """
+    if config.single.checkpoint is None:
+        raise InputError("single.checkpoint is missing: give the weights of MCC as single.checkpoint=FILE")
+    return load_mcc(Path(config.single.checkpoint), device)

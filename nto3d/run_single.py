@@ -1,0 +1,131 @@
+"""A run on one picture: mask, depth, completion, mesh."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from nto3d.build import build_device
+from nto3d.build_segmenter import build_segmenter, check_weights
+from nto3d.build_single import build_depth, build_mcc
+from nto3d.config import Config, MeshFormat, Reader, SegmenterName
+from nto3d.config_io import to_dict
+from nto3d.data.load import load_scene
+from nto3d.depth.base import PointMap
+from nto3d.errors import InputError
+from nto3d.evaluate.geometry import point_metrics
+from nto3d.export.mesh_io import write_mesh, write_points
+from nto3d.mcc.inputs import seen_view
+from nto3d.report.page import write_report
+from nto3d.report.pictures import DEPTH_MAP, color_map, depth_range
+from nto3d.report.shade import Shading, turntable
+from nto3d.run_folder import peak_memory_gb, read_run_info
+from nto3d.segment.precomputed import given_masks
+from nto3d.segment.prompts import read_prompts
+from nto3d.stages.assess import FRAMES, REPORT_NAME, TURNTABLE, write_metrics
+from nto3d.stages.complete import Completion, complete
+from nto3d.types import BoolArray, Scene
+
+log = logging.getLogger("nto3d")
+UP = np.array([0.0, -1.0, 0.0])  # of a picture that is held upright: against the camera's y
+CLOUD_NAME = "points.ply"
+
+
+def run_single(config: Config) -> dict[str, float]:
+    """From one picture with depth to a closed mesh in the camera's frame and the depth's unit.
+
+    Raises:
+        InputError: something the user can fix.
+    """
+    started = time.perf_counter()
+    if config.resume is not None:
+        raise InputError("resume: there is nothing to go on with in mode=single, it takes a minute: start it again")
+    run_dir, view = Path(config.output), config.scene.view
+    device = build_device(config)
+    check_weights(config)
+    model = build_mcc(config, device)
+    scene = load_scene(config.scene, config.segmenter.name)
+    if not 0 <= view < len(scene.cameras):
+        raise InputError(f"scene.view: expected a view from 0 to {len(scene.cameras) - 1}, got {view}")
+    if config.scene.reader is Reader.image:
+        log.info("the camera is taken to see %g degrees along the picture's longer side", config.scene.fov_degrees)
+    mask = target_mask(config, scene)
+    found = build_depth(config, scene, device).point_map(scene.images[view], scene.cameras.intrinsics[view])
+    seen = seen_view(scene.images[view], found.points, mask & found.valid, model.sizes, config.single.margin)
+    result = complete(model, seen, config.single)
+    write_points(result.places, result.colors, run_dir / CLOUD_NAME)
+    write_mesh(result.mesh, run_dir / "mesh.ply")
+    if config.export.format is not MeshFormat.ply:
+        write_mesh(result.mesh, run_dir / f"mesh.{config.export.format.value}")
+    points = found.points[mask & found.valid].astype(np.float64)
+    size = float(np.linalg.norm(np.ptp(result.mesh.vertices, axis=0)))
+    metrics = {"seen_points": float(len(points)), "places_asked": float(result.asked), "size": size}
+    if config.evaluate.enabled:
+        distances = point_metrics(points, result.mesh)
+        metrics |= {f"seen_{name.removeprefix('points_')}": value for name, value in distances.items()}
+    metrics["total_seconds"] = time.perf_counter() - started
+    metrics["peak_memory_gb"] = peak_memory_gb()
+    if config.evaluate.report:
+        _report(config, run_dir, scene, mask, found, result, metrics)
+    write_metrics(run_dir, metrics)
+    for name, value in metrics.items():
+        log.info("%-18s %.4f", name, value)
+    log.info("mesh: %s", run_dir / "mesh.ply")
+    return metrics
+
+
+def target_mask(config: Config, scene: Scene) -> BoolArray:
+    """The target in the view's picture, [H, W]: given, or from prompts.
+
+    Raises:
+        InputError: there is neither, or the mask is empty.
+    """
+    view = config.scene.view
+    if config.segmenter.name is SegmenterName.precomputed or config.scene.mask is not None:
+        mask = given_masks(scene)[view]
+    else:
+        path = Path(config.scene.path)
+        folder = path.parent if config.scene.reader is Reader.image else path
+        asked = {one.view: one for one in read_prompts(config.prompts, folder, scene, config.scene.downscale)}
+        if view not in asked:
+            raise InputError(f"prompts: expected one in view {view} (scene.view), got some in views {sorted(asked)}")
+        segmenter = build_segmenter(config)
+        mask = segmenter.segment(segmenter.embed(scene.images[view]), asked[view]).pixels
+    if not mask.any():
+        raise InputError(f"the mask of view {view}: expected pixels of the target, it is empty")
+    return mask
+
+
+def _report(
+    config: Config,
+    run_dir: Path,
+    scene: Scene,
+    mask: BoolArray,
+    found: PointMap,
+    result: Completion,
+    metrics: dict[str, float],
+) -> None:
+    picture = scene.images[config.scene.view]
+    depth = np.where(found.valid, found.points[..., 2], 0.0)
+    low, high = depth_range(np.where(mask, depth, 0.0))
+    inputs = {
+        "picture": picture,
+        "target": np.where(mask[..., None], picture, picture // 4),
+        "depth": color_map(depth, low, high, DEPTH_MAP, depth > 0),
+    }
+    shadings = {"Shape": Shading.clay, "Colour": Shading.color}
+    entries = read_run_info(run_dir)
+    write_report(
+        run_dir / REPORT_NAME,
+        title=f"{scene.name}: completed from one picture",
+        command=str(entries[-1]["command"]) if entries else "",
+        metrics=metrics,
+        inputs=inputs,
+        turntables={name: turntable(result.mesh, FRAMES, TURNTABLE, UP, kind) for name, kind in shadings.items()},
+        config_yaml=yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True),
+    )
+    log.info("report: %s", run_dir / REPORT_NAME)

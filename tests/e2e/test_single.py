@@ -1,0 +1,144 @@
+"""`mode=single` through `train.py`: from a picture with depth to a mesh in the camera's frame, and its errors.
+
+The network answers a ball that is known by hand; what it sees and what becomes of its answer is the real thing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+from torch import Tensor
+
+from nto3d.cli import main
+from nto3d.mcc.model import Mcc, MccSizes
+from nto3d.mcc.weights import save_mcc
+from tests.helpers import WrittenScene, write_dtu_scene
+
+SIZES = MccSizes(32, 8, 16, 4, 24, 1, 3, 16, 1, 4)
+CENTER, RADIUS, HALF = (0.2, -0.1, 0.9), 1.2, 0.1  # of the ball, normalized
+RUN = ("mode=single", "scene=dtu", "scene.path=ball", "segmenter=precomputed", "single.checkpoint=mcc.safetensors")
+REST = ("device=cpu", "threads=2", "single.granularity=0.1", "output=run")
+
+
+def ball(model: Mcc, memory: object, places: Tensor) -> Tensor:
+    distance = (places[0] - torch.tensor(CENTER)).norm(dim=1) - RADIUS
+    logits = torch.zeros(len(distance), 1 + 3 * 256)
+    logits[:, 0] = 6.0 * torch.tanh((HALF - distance.abs()) / HALF * 2.0)
+    logits[:, 1 + 200] = 10.0  # red
+    return logits[None]
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WrittenScene:
+    torch.manual_seed(0)
+    save_mcc(Mcc(SIZES), tmp_path / "mcc.safetensors")
+    monkeypatch.setattr(Mcc, "answer", ball)
+    return write_dtu_scene(tmp_path / "ball", views=6, size=(48, 64), depths=True)
+
+
+def normalization(scene: WrittenScene, view: int) -> tuple[np.ndarray, float]:
+    """Mean and spread of the seen points, x left, y up, in world units; from first principles."""
+    y, x = np.nonzero(scene.masks[view])
+    z = scene.depths[view][y, x].astype(np.float64)
+    pixels = np.stack([x, y, np.ones_like(x)], axis=1) @ np.linalg.inv(scene.intrinsics[view]).T
+    points = pixels * z[:, None] * [-1, -1, 1]
+    return points.mean(axis=0), float(points.std(axis=0, ddof=1).mean())
+
+
+@pytest.mark.parametrize("view", [0, 3])
+def test_the_mesh_lies_in_the_cameras_frame_and_the_depths_unit(scene: WrittenScene, view: int) -> None:
+    assert main([*RUN, *REST, f"scene.view={view}", "export.format=glb"]) == 0
+    mean, spread = normalization(scene, view)
+    center = (np.array(CENTER) * spread + mean) * [-1, -1, 1]
+    for name in ("mesh.ply", "mesh.glb"):
+        mesh = trimesh.load_mesh(Path("run") / name, process=False)
+        away = np.linalg.norm(np.asarray(mesh.vertices) - center, axis=1)
+        assert np.abs(away - RADIUS * spread).mean() < 0.03 * RADIUS * spread
+        assert trimesh.Trimesh(mesh.vertices, mesh.faces).is_watertight
+        assert trimesh.Trimesh(mesh.vertices, mesh.faces).volume > 0  # faces look outwards
+    assert (np.asarray(mesh.visual.vertex_colors)[:, 0] > 150).all()
+    cloud = trimesh.load(Path("run") / "points.ply")
+    away = np.linalg.norm(np.asarray(cloud.vertices) - center, axis=1) / spread
+    assert np.abs(away - RADIUS).max() < HALF + 0.05
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["seen_points"] == scene.masks[view].sum()
+    assert metrics["size"] == pytest.approx(2 * np.sqrt(3) * RADIUS * spread, rel=0.06)
+    assert metrics["places_asked"] < 60**3
+    report = Path("run/report.html").read_text()
+    assert "<h2>Input</h2>" in report
+    assert report.count("data:image/jpeg") > 10
+
+
+def test_a_picture_file_with_a_mask_and_a_depth_file(scene: WrittenScene) -> None:
+    Image.fromarray(scene.images[0]).save("photo.png")
+    Image.fromarray(scene.masks[0].astype(np.uint8)).save("mask.png")  # of ones
+    Image.fromarray(np.rint(scene.depths[0] * 100).astype(np.uint16)).save("depth.png")
+    files = ("scene=image", "scene.path=photo.png", "scene.mask=mask.png", "depth=file", "depth.path=depth.png")
+    given = ("mode=single", *files, "depth.scale=0.01", "scene.fov_degrees=40", RUN[-1])
+    assert main([*given, *REST]) == 0
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["seen_points"] == scene.masks[0].sum()
+    assert "40 degrees" in Path("run/log.txt").read_text()
+
+
+def test_from_a_click(scene: WrittenScene) -> None:
+    click = ("segmenter=grabcut", "prompts.view=0", "prompts.points=[[32,24]]")
+    assert main([*RUN, *REST, *click, "evaluate.report=false"]) == 0
+    seen = json.loads(Path("run/metrics.json").read_text())["seen_points"]
+    assert seen == pytest.approx(scene.masks[0].sum(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["single.checkpoint=null"], "single.checkpoint is missing"),
+        (["single.checkpoint=nowhere.pth"], "nowhere.pth: expected weights of MCC"),
+        (["scene.view=6"], "scene.view: expected a view from 0 to 5, got 6"),
+        (["depth=file"], "depth.path is missing"),
+        (["depth=file", "depth.path=nowhere.npy"], "nowhere.npy"),
+        (["segmenter=grabcut", "prompts.view=1", "prompts.points=[[32,24]]"], "expected one in view 0 (scene.view)"),
+        (["single.granularity=0"], "single.granularity"),
+        (["single.threshold=1"], "single.threshold"),
+        (["mode=multiview", "scene=image", "scene.path=photo.png"], "pass mode=single"),
+        (["scene.fov_degrees=180"], "scene.fov_degrees"),
+        (["single.batchh=3"], "single.batchh"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_errors_are_one_line(
+    scene: WrittenScene, capfd: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main([*RUN, *REST, *arguments]) == 2
+    assert words in capfd.readouterr().err.splitlines()[-1]
+    assert not Path("run/mesh.ply").exists()
+
+
+@pytest.mark.parametrize(
+    ("depth", "words"),
+    [
+        (np.zeros((48, 64)), ""),
+        (np.full((48, 64), -1.0), "3072 of 3072 pixels below 0"),
+        (np.ones((20, 64)), "64 x 20"),
+    ],
+    ids=["nothing", "negative", "size"],
+)
+def test_depths_that_cannot_be_are_one_line(
+    scene: WrittenScene, capfd: pytest.CaptureFixture[str], depth: np.ndarray, words: str
+) -> None:
+    np.save("depth.npy", depth.astype(np.float32))
+    assert main([*RUN, *REST, "depth=file", "depth.path=depth.npy"]) == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert "depth.npy" in last
+    assert words in last
+
+
+def test_nothing_but_the_target_s_depth_counts(scene: WrittenScene, capfd: pytest.CaptureFixture[str]) -> None:
+    np.save("depth.npy", np.where(scene.masks[0], 0.0, 5.0).astype(np.float32))
+    assert main([*RUN, *REST, "depth=file", "depth.path=depth.npy"]) == 2
+    assert "at least 16 pixels with a depth, got 0" in capfd.readouterr().err.splitlines()[-1]
