@@ -45,7 +45,7 @@ def test_the_default_folder_is_named_after_scene_and_time(runs: Runs) -> None:
         (["trainer.stepz=1"], "unknown key trainer.stepz"),
         (["trainer.steps=many"], "trainer.steps"),
         (["trainer.steps=0"], "trainer.steps"),
-        (["scene=nowhere"], "expected one of concave, dtu, sample, synthetic"),
+        (["scene=nowhere"], "expected one of concave, dtu, image, sample, synthetic"),
         (["scene=dtu"], "scene.path is missing"),
         (["+trainer.more=1"], "cannot be added"),
         (["++more=1"], "cannot be added"),

@@ -130,6 +130,17 @@ def test_a_cavity_wider_than_the_shell_stays_open(width: float) -> None:
     assert found.volume == pytest.approx(8 - width * 1.4 * 1.2 + rounded, abs=0.05)
 
 
+def test_a_cavity_hardly_wider_than_its_mouth_stays_open() -> None:
+    """A groove 0.35 wide, of which the shell leaves three places, over a tunnel 0.55 wide: a neck, not a leak."""
+    whole, groove, tunnel = box((1, 1, 1)), box((0.175, 0.7, 1.4), (0, 0, 1.1)), box((0.275, 0.7, 0.3))
+
+    def distance(places: FloatArray) -> FloatArray:
+        return np.maximum(whole(places), -np.minimum(groove(places), tunnel(places)))
+
+    found = solid_of(shell_surface(shell(distance)))
+    assert found.volume == pytest.approx(8 - 1.4 * (0.55 * 0.6 + 0.35 * 0.7), abs=0.1)  # filled: 0.8 more
+
+
 @pytest.mark.parametrize("half", [0.1, 0.08, 0.06])
 @pytest.mark.parametrize("turn", [np.eye(3), TURN])
 @pytest.mark.parametrize("shift", [0.0, 0.0125, 0.025])
