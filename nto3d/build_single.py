@@ -26,11 +26,6 @@ def build_depth(config: Config, scene: Scene, device: torch.device) -> Depth:
     depth = config.depth
     match depth.source:
         case DepthSource.scene:
-            if scene.depths is None:
-                raise InputError(
-                    f"depth: expected depth maps in the folder of scene {scene.name}, there are none; pass "
-                    "depth=file depth.path=FILE, or depth=zoedepth"
-                )
             return SceneDepth(scene.depths, config.scene.view, scene.scale)
         case DepthSource.file:
             if depth.path is None:

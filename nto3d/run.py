@@ -8,21 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start
 from nto3d.build_segmenter import build_features, check_weights
-from nto3d.config import Config, MaskUse, MeshFormat, Mode, SegmenterName
+from nto3d.config import Config, MaskUse, Mode, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene
 from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError
 from nto3d.evaluate.geometry import load_points
-from nto3d.export.mesh_io import write_mesh
 from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.lift_files import lift_metrics, read_masks, read_rounds, true_masks
 from nto3d.report.pictures import normal_picture, to_bytes
-from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, peak_memory_gb, read_run_info
+from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, config_text, last_command, peak_memory_gb
 from nto3d.run_lift import find_masks
 from nto3d.run_single import run_single
 from nto3d.segment.precomputed import given_masks
@@ -35,7 +33,7 @@ from nto3d.stages.features import (
     target_features,
     write_features,
 )
-from nto3d.stages.mesh import extract_mesh
+from nto3d.stages.mesh import extract_mesh, write_run_mesh
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.reconstruct import Reconstruction
 from nto3d.stages.scene import SceneFit
@@ -87,9 +85,7 @@ def run_multiview(config: Config) -> dict[str, float]:
     training = state if state is not None and state["stage"] == STAGE else None
     logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir, training, features)
     mesh = extract_mesh(model, scene.world_from_normalized, config.export)
-    write_mesh(mesh, run_dir / "mesh.ply")
-    if config.export.format is not MeshFormat.ply:
-        write_mesh(mesh, run_dir / f"mesh.{config.export.format.value}")
+    write_run_mesh(mesh, run_dir, config.export)
     pictures = Pictures()
     if features is not None:
         pictures.feature_mesh = write_features(model, mesh, scene.world_from_normalized, run_dir)
@@ -244,9 +240,8 @@ def _report(
     pictures: Pictures,
     logger: RunLogger,
 ) -> None:
-    entries = read_run_info(run_dir)
-    config_yaml = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
-    command = str(entries[-1]["command"]) if entries else ""
     rounds = read_rounds(run_dir) if _clicked(config) else []
-    write_run_report(run_dir, scene, mesh, metrics, pictures, logger.history, command, config_yaml, rounds)
+    write_run_report(
+        run_dir, scene, mesh, metrics, pictures, logger.history, last_command(run_dir), config_text(config), rounds
+    )
     log.info("report: %s", run_dir / "report.html")

@@ -86,7 +86,7 @@ def write_run_config(run_dir: Path, config: Config) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    write_atomic(run_dir / CONFIG_NAME, yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
+    write_atomic(run_dir / CONFIG_NAME, config_text(config))
 
 
 def load_run_config(run_dir: Path, overrides: Sequence[str] = ()) -> Config:
@@ -133,6 +133,22 @@ def write_run_info(run_dir: Path, command: Sequence[str], fresh: bool) -> None:
     path = run_dir / INFO_NAME
     earlier = [] if fresh or not path.is_file() else read_run_info(run_dir)
     write_atomic(path, json.dumps([*earlier, entry], indent=2) + "\n")
+
+
+def config_text(config: Config) -> str:
+    """The whole configuration as YAML."""
+    text: str = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def last_command(run_dir: Path) -> str:
+    """How the run was last started; empty where that is not known.
+
+    Raises:
+        InputError: RUN/run.json is missing or broken.
+    """
+    entries = read_run_info(run_dir)
+    return str(entries[-1]["command"]) if entries else ""
 
 
 def read_run_info(run_dir: Path) -> list[dict[str, Any]]:

@@ -7,27 +7,26 @@ import time
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from nto3d.build import build_device
 from nto3d.build_segmenter import build_segmenter, check_weights
 from nto3d.build_single import build_depth, build_mcc
-from nto3d.config import Config, MeshFormat, Reader, SegmenterName
-from nto3d.config_io import to_dict
+from nto3d.config import Config, Reader, SegmenterName
 from nto3d.data.load import load_scene
 from nto3d.depth.base import PointMap
 from nto3d.errors import InputError
 from nto3d.evaluate.geometry import point_metrics
-from nto3d.export.mesh_io import write_mesh, write_points
+from nto3d.export.mesh_io import write_points
 from nto3d.mcc.inputs import seen_view
 from nto3d.report.page import write_report
 from nto3d.report.pictures import DEPTH_MAP, color_map, depth_range
 from nto3d.report.shade import Shading, turntable
-from nto3d.run_folder import peak_memory_gb, read_run_info
+from nto3d.run_folder import config_text, last_command, peak_memory_gb
 from nto3d.segment.precomputed import given_masks
 from nto3d.segment.prompts import read_prompts
 from nto3d.stages.assess import FRAMES, REPORT_NAME, TURNTABLE, write_metrics
 from nto3d.stages.complete import Completion, complete
+from nto3d.stages.mesh import write_run_mesh
 from nto3d.types import BoolArray, Scene
 
 log = logging.getLogger("nto3d")
@@ -58,9 +57,7 @@ def run_single(config: Config) -> dict[str, float]:
     seen = seen_view(scene.images[view], found.points, mask & found.valid, model.sizes, config.single.margin)
     result = complete(model, seen, config.single)
     write_points(result.places, result.colors, run_dir / CLOUD_NAME)
-    write_mesh(result.mesh, run_dir / "mesh.ply")
-    if config.export.format is not MeshFormat.ply:
-        write_mesh(result.mesh, run_dir / f"mesh.{config.export.format.value}")
+    write_run_mesh(result.mesh, run_dir, config.export)
     points = found.points[mask & found.valid].astype(np.float64)
     size = float(np.linalg.norm(np.ptp(result.mesh.vertices, axis=0)))
     metrics = {"seen_points": float(len(points)), "places_asked": float(result.asked), "size": size}
@@ -118,14 +115,13 @@ def _report(
         "depth": color_map(depth, low, high, DEPTH_MAP, depth > 0),
     }
     shadings = {"Shape": Shading.clay, "Colour": Shading.color}
-    entries = read_run_info(run_dir)
     write_report(
         run_dir / REPORT_NAME,
         title=f"{scene.name}: completed from one picture",
-        command=str(entries[-1]["command"]) if entries else "",
+        command=last_command(run_dir),
         metrics=metrics,
         inputs=inputs,
         turntables={name: turntable(result.mesh, FRAMES, TURNTABLE, UP, kind) for name, kind in shadings.items()},
-        config_yaml=yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True),
+        config_yaml=config_text(config),
     )
     log.info("report: %s", run_dir / REPORT_NAME)

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "nto3d"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up; folders of one tier do not import each other, single files of the lowest tier may
 TIERS = (
-    {"types", "feature_maps", "errors", "config", "config_check", "config_io", "files", "run_folder"},
+    {"types", "feature_maps", "torch_files", "errors", "config", "config_check", "config_io", "files", "run_folder"},
     {"geometry", "kernels"},
     {"data", "segment", "depth", "fields", "render", "mcc", "export", "evaluate", "report"},
     {"training"},

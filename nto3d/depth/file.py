@@ -9,12 +9,11 @@ import numpy as np
 from nto3d.depth.base import PointMap, back_project, picture_size
 from nto3d.depth.readers import read_array, read_obj, read_ply, read_png
 from nto3d.errors import InputError
+from nto3d.geometry.cameras import PYTORCH3D_AXES
 from nto3d.types import ByteArray, FloatArray
 
 DEPTH_READERS = {".png": read_png, ".npy": read_array, ".npz": read_array}
 POINT_READERS = {".obj": read_obj, ".ply": read_ply}
-# The demo of MCC writes points with PyTorch3D's axes: x left, y up, z forward.
-OPENCV_FROM_PYTORCH3D = (-1.0, -1.0, 1.0)
 
 
 class FileDepth:
@@ -90,7 +89,7 @@ class FileDepth:
                 f"pixels, got {len(vertices)}"
             )
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is unknown
-            factors = np.array(OPENCV_FROM_PYTORCH3D, dtype=np.float32) * np.float32(self._scale)
+            factors = np.array(PYTORCH3D_AXES, dtype=np.float32) * np.float32(self._scale)
             points = vertices.reshape(height, width, 3) * factors
         valid = np.isfinite(points).all(axis=-1) & (points[..., 2] > 0)
         if not valid.any():

@@ -25,7 +25,10 @@ class SceneDepth:
 
     def __init__(self, depths: FloatArray | None, view: int, scale: float) -> None:
         if depths is None:
-            raise InputError("depth=scene: expected depth maps in the scene's folder, there are none")
+            raise InputError(
+                "depth=scene: expected depth maps in the scene's folder, there are none; pass depth=file "
+                "depth.path=FILE, or depth=zoedepth"
+            )
         if depths.ndim != 3:
             raise ValueError(f"expected depths [V, H, W], got {list(depths.shape)}")
         if not 0 < scale < np.inf:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 
+PYTORCH3D_AXES = (-1.0, -1.0, 1.0)  # turn OpenCV's axes to PyTorch3D's (x left, y up, z forward), and back
 FOV_RANGE = (1.0, 179.0)  # degrees, both ends left out
 
 
@@ -149,3 +150,10 @@ def intrinsics_from_fov(size: tuple[int, int], degrees: float) -> FloatArray:
         raise ValueError(f"expected a field of view between 1 and 179 degrees, got {degrees}")
     focal = max(height, width) / 2 / np.tan(np.radians(degrees) / 2)
     return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
+
+
+def every_pixel(size: tuple[int, int], step: int, device: torch.device) -> tuple[Tensor, tuple[int, int]]:
+    """Coordinates (x, y) [h * w, 2] of every `step`-th pixel of pictures (H, W), and (h, w)."""
+    rows, columns = torch.arange(0, size[0], step), torch.arange(0, size[1], step)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2).float().to(device), (len(rows), len(columns))

@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.errors import InputError
+from nto3d.geometry.cameras import PYTORCH3D_AXES
 from nto3d.mcc.model import MccSizes
 from nto3d.types import BoolArray, ByteArray, FloatArray
 
 MARGIN = 40  # pixels around the mask, as the published demo cuts it out
 FIRST = 800  # pixels a side that the published code brings every crop to, before it makes it as small as the network's
 FEWEST = 16  # points of a target
-AXES = (-1.0, -1.0, 1.0)  # OpenCV's axes to PyTorch3D's, and back
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class SeenView:
 
     def to_camera(self, places: FloatArray) -> FloatArray:
         """Normalized places [..., 3] in the camera's frame (OpenCV axes) and the depth's unit."""
-        camera: FloatArray = (np.asarray(places, dtype=np.float64) * self.scale + self.center) * AXES
+        camera: FloatArray = (np.asarray(places, dtype=np.float64) * self.scale + self.center) * PYTORCH3D_AXES
         return camera
 
     def from_camera(self, places: FloatArray) -> FloatArray:
         """The other way."""
-        normalized: FloatArray = (np.asarray(places, dtype=np.float64) * AXES - self.center) / self.scale
+        normalized: FloatArray = (np.asarray(places, dtype=np.float64) * PYTORCH3D_AXES - self.center) / self.scale
         return normalized
 
 
@@ -68,7 +68,7 @@ def seen_view(image: ByteArray, points: FloatArray, mask: BoolArray, sizes: MccS
         raise ValueError(f"expected picture and points {[height, width, 3]}, got {image.shape} and {points.shape}")
     if np.count_nonzero(mask) < FEWEST:
         raise InputError(f"the target: expected at least {FEWEST} pixels with a depth, got {np.count_nonzero(mask)}")
-    turned = points.astype(np.float64) * AXES
+    turned = points.astype(np.float64) * PYTORCH3D_AXES
     seen = turned[mask]
     scale = float(seen.std(axis=0, ddof=1).mean())
     if not np.isfinite(scale) or scale <= 0.0:

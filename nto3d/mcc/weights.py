@@ -7,7 +7,6 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +16,7 @@ from torch import Tensor
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
 from nto3d.mcc.model import Mcc, MccSizes
+from nto3d.torch_files import read_foreign
 
 SIZES_KEY = "mcc_sizes"  # of the metadata in our own files
 HEAD, DECODER_HEAD = 64, 32  # channels of a head in the published model, which its weights do not tell
@@ -108,11 +108,9 @@ def _read_own(path: Path) -> tuple[dict[str, Tensor], MccSizes]:
 
 def _read_published(path: Path) -> tuple[dict[str, Tensor], MccSizes]:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can break the zip reader, the unpickler or a tensor in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{path}: expected weights of MCC, got a damaged or foreign file ({reason})") from error
+        loaded = read_foreign(path, [argparse.Namespace])
+    except ValueError as error:
+        raise InputError(f"{path}: expected weights of MCC, got a damaged or foreign file ({error})") from error
     state = loaded.get("model", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: expected weights of MCC, a dict of tensors, got another file of torch")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import cv2
 
-from nto3d.report.pictures import color_map, data_uri, scale_uri, to_bytes
+from nto3d.report.figures import figure, legend
+from nto3d.report.pictures import color_map, to_bytes
 from nto3d.report.plots import number
 from nto3d.types import BoolArray, ByteArray, FloatArray
 
@@ -53,18 +54,11 @@ def features_section(views: Sequence[FeaturePictures]) -> str:
 
 def _row(view: FeaturePictures) -> str:
     cosine = color_map(view.cosine, LEAST, 1.0, COSINE_MAP, view.inside)
-    strip = f'<img src="{scale_uri(COSINE_MAP)}" alt="scale">'
-    legend = f'<div class="legend"><span>{LEAST:g}</span>{strip}<span>1</span></div>'
     figures = (
-        _figure("picture", view.picture)
-        + _figure("encoder's features", to_bytes(view.encoded))
-        + _figure("rendered features", to_bytes(view.rendered))
-        + _figure("cosine", cosine, legend)
+        figure("picture", view.picture)
+        + figure("encoder's features", to_bytes(view.encoded))
+        + figure("rendered features", to_bytes(view.rendered))
+        + figure("cosine", cosine, legend(LEAST, 1.0, COSINE_MAP))
     )
     heading = f"<h3>{html.escape(view.name)}<span>mean cosine {number(view.mean)}</span></h3>"
     return f'<div class="card view">{heading}<div class="pictures">{figures}</div></div>'
-
-
-def _figure(name: str, picture: ByteArray, below: str = "") -> str:
-    image = f'<img src="{data_uri(picture)}" alt="{html.escape(name)}" loading="lazy">'
-    return f"<figure><figcaption><b>{html.escape(name)}</b></figcaption>{image}{below}</figure>"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nto3d.files import write_atomic
 from nto3d.report.features import FeaturePictures, features_section
+from nto3d.report.figures import figure, legend
 from nto3d.report.lift import LiftRound
 from nto3d.report.lift_section import lift_section
 from nto3d.report.pictures import (
@@ -22,7 +23,6 @@ from nto3d.report.pictures import (
     depth_range,
     error_ceiling,
     normal_picture,
-    scale_uri,
     to_bytes,
 )
 from nto3d.report.plots import line_chart, number
@@ -116,7 +116,7 @@ def _metrics(metrics: Mapping[str, float | str]) -> str:
 
 
 def _inputs(inputs: Mapping[str, ByteArray]) -> str:
-    figures = "".join(_figure(html.escape(name), picture) for name, picture in inputs.items())
+    figures = "".join(figure(name, picture) for name, picture in inputs.items())
     return f'<div class="card view"><div class="pictures">{figures}</div></div>' if figures else ""
 
 
@@ -135,31 +135,21 @@ def _views(views: Sequence[ViewPictures]) -> str:
 
 
 def _view(view: ViewPictures, ceiling: float) -> str:
-    figures = [_figure("truth", to_bytes(view.truth)), _figure("render", to_bytes(view.render))]
+    figures = [figure("truth", to_bytes(view.truth)), figure("render", to_bytes(view.render))]
     if view.normal is not None:
-        figures.append(_figure("normals", normal_picture(view.normal), "<div class=legend>(n + 1) / 2 as RGB</div>"))
+        figures.append(figure("normals", normal_picture(view.normal), "<div class=legend>(n + 1) / 2 as RGB</div>"))
     if view.depth is not None:
         low, high = depth_range(view.depth)
         picture = color_map(view.depth, low, high, DEPTH_MAP, view.depth > 0)
-        figures.append(_figure("depth", picture, _legend(low, high, DEPTH_MAP)))
+        figures.append(figure("depth", picture, legend(low, high, DEPTH_MAP)))
     picture = color_map(view.error, 0, ceiling, ERROR_MAP)
-    figures.append(_figure("absolute error", picture, _legend(0, ceiling, ERROR_MAP)))
+    figures.append(figure("absolute error", picture, legend(0, ceiling, ERROR_MAP)))
     shown = "".join(
         f"<span>{html.escape(name)} {_number(value)}{' ' + UNITS[name] if name in UNITS else ''}</span>"
         for name, value in view.metrics.items()
     )
     heading = f"<h3>{html.escape(view.name)}{shown}</h3>"
     return f'<div class="card view">{heading}<div class="pictures">{"".join(figures)}</div></div>'
-
-
-def _figure(name: str, picture: ByteArray, below: str = "") -> str:
-    image = f'<img src="{data_uri(picture)}" alt="{name}" loading="lazy">'
-    return f"<figure><figcaption><b>{name}</b></figcaption>{image}{below}</figure>"
-
-
-def _legend(low: float, high: float, palette: int) -> str:
-    strip = f'<img src="{scale_uri(palette)}" alt="scale">'
-    return f'<div class="legend"><span>{_number(low)}</span>{strip}<span>{_number(high)}</span></div>'
 
 
 def _charts(curves: Mapping[str, tuple[FloatArray, FloatArray]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +17,7 @@ from nto3d.segment.embeddings import EmbeddingCache
 from nto3d.segment.sam import SamSegmenter
 from nto3d.segment.sam_import import sam_modeling
 from nto3d.segment.sam_weights import file_hash, find_checkpoint
+from nto3d.torch_files import read_foreign
 
 # What shapes do not tell is the same in every published SAM (segment_anything/build_sam.py)
 DECODER_HEADS = 8
@@ -194,15 +194,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path}: expected weights of SAM, found no such file")
     try:
-        if zipfile.is_zipfile(path):  # torch writes check sums and does not look at them
-            with zipfile.ZipFile(path) as archive:
-                broken = archive.testzip()
-            if broken is not None:
-                raise zipfile.BadZipFile(f"wrong check sum in {broken}")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can break the zip reader, the unpickler or a tensor in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{path}: expected weights of SAM, got a truncated or foreign file ({reason})") from error
+        state = read_foreign(path)
+    except ValueError as error:
+        raise InputError(f"{path}: expected weights of SAM, got a truncated or foreign file ({error})") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: expected the weights of a SAM, a dict of tensors, got another file of torch")
     return state

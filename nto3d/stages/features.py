@@ -15,7 +15,7 @@ from nto3d.config import TrainerConfig
 from nto3d.export.mesh_io import write_mesh
 from nto3d.feature_maps import FeatureMaps
 from nto3d.files import write_arrays
-from nto3d.geometry.cameras import RayCaster
+from nto3d.geometry.cameras import RayCaster, every_pixel
 from nto3d.report.features import FeaturePictures
 from nto3d.stages.model import SurfaceModel
 from nto3d.training import losses
@@ -101,13 +101,6 @@ def render_features(model: SurfaceModel, scene: Scene, view: int, xy: Tensor, dt
         features.append(out.feature)
         opacity.append(out.opacity)
     return torch.cat(features), torch.cat(opacity)
-
-
-def every_pixel(size: tuple[int, int], step: int, device: torch.device) -> tuple[Tensor, tuple[int, int]]:
-    """Coordinates (x, y) [h * w, 2] of every `step`-th pixel of pictures (H, W), and (h, w)."""
-    rows, columns = torch.arange(0, size[0], step), torch.arange(0, size[1], step)
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack([x, y], dim=-1).reshape(-1, 2).float().to(device), (len(rows), len(columns))
 
 
 @torch.no_grad()

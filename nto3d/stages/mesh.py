@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 import torch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from nto3d.config import ExportConfig
+from nto3d.config import ExportConfig, MeshFormat
 from nto3d.export.clean import clean_mesh
-from nto3d.export.mesh_io import vertex_colors
+from nto3d.export.mesh_io import vertex_colors, write_mesh
 from nto3d.export.regions import unit_sphere
 from nto3d.export.surface import extract_surface
 from nto3d.render.grid import OccupancyGrid
@@ -70,3 +71,13 @@ def extract_mesh(model: SurfaceModel, world_from_normalized: FloatArray, config:
         "mesh: %d vertices, %d faces in %.1f s", len(mesh.vertices), len(mesh.faces), time.perf_counter() - started
     )
     return mesh.transformed(world_from_normalized)
+
+
+def write_run_mesh(mesh: Mesh, run_dir: Path, config: ExportConfig) -> None:
+    """Write RUN/mesh.ply, and RUN/mesh.FORMAT where another format is asked for.
+
+    Raises:
+        InputError: the mesh is empty, or a file cannot be written.
+    """
+    for kind in dict.fromkeys((MeshFormat.ply, config.format)):
+        write_mesh(mesh, run_dir / f"mesh.{kind.value}")

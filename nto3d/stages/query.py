@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.errors import InputError
-from nto3d.geometry.cameras import project
+from nto3d.geometry.cameras import every_pixel, project
 from nto3d.report.pictures import color_map
 from nto3d.report.raycast import MeshCaster
-from nto3d.stages.features import SOLID, every_pixel, render_features
+from nto3d.stages.features import SOLID, render_features
 from nto3d.stages.model import SurfaceModel
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mesh, Scene
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.cluster.vq import kmeans2
 
-from nto3d.geometry.cameras import RayCaster, scale_intrinsics
+from nto3d.geometry.cameras import RayCaster, every_pixel, scale_intrinsics
 from nto3d.stages.model import SurfaceModel
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, Prompts, RayBatch
 
@@ -77,8 +77,7 @@ def project_views(
     device = model.variance.device
     caster = RayCaster(cameras, device)
     height, width = cameras.size
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    xy = torch.from_numpy(np.stack([x, y], axis=-1).reshape(-1, 2)).float().to(device)
+    xy, _ = every_pixel(cameras.size, 1, device)
     found = []
     for view in views:
         index = torch.full((len(xy),), view, device=device)

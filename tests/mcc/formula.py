@@ -12,10 +12,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nto3d.mcc.model import Mcc
+from nto3d.mcc.model import Mcc, MccSizes
 
 FIXED = ("pos_embed", "decoder_pos_embed", "xyz_pos_embed.two_d_pos_embed")
 SCALES = ("norm1.weight", "norm2.weight", "norm.weight", "norm_xyz.weight")
+# Of a network that answers at once
+SMALL = MccSizes(
+    image=32,
+    patch=8,
+    points=16,
+    window=4,
+    width=24,
+    depth=1,
+    heads=3,
+    decoder_width=16,
+    decoder_depth=1,
+    decoder_heads=4,
+)
 
 
 def formula_tensor(name: str, shape: tuple[int, ...]) -> Tensor:

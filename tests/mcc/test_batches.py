@@ -20,20 +20,8 @@ from nto3d.mcc.batches import (
     make_example,
     make_subject,
 )
-from nto3d.mcc.model import MccSizes
+from tests.mcc.formula import SMALL as SIZES
 
-SIZES = MccSizes(
-    image=32,
-    patch=8,
-    points=16,
-    window=4,
-    width=24,
-    depth=1,
-    heads=3,
-    decoder_width=16,
-    decoder_depth=1,
-    decoder_heads=4,
-)
 ON_SURFACE = Places(count=64, near=1.0, spread=1e-9)
 View = tuple[np.ndarray, np.ndarray, np.ndarray]
 

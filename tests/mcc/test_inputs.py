@@ -8,20 +8,7 @@ import torch
 
 from nto3d.errors import InputError
 from nto3d.mcc.inputs import SeenView, seen_view
-from nto3d.mcc.model import MccSizes
-
-SIZES = MccSizes(
-    image=32,
-    patch=8,
-    points=16,
-    window=4,
-    width=24,
-    depth=1,
-    heads=3,
-    decoder_width=16,
-    decoder_depth=1,
-    decoder_heads=4,
-)
+from tests.mcc.formula import SMALL as SIZES
 
 
 def plane(height: int = 60, width: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from nto3d.data.synthetic import shapes
 from nto3d.data.synthetic.families import FAMILIES, REACH, any_turn, posed
 from nto3d.data.synthetic.objects import Item
-from nto3d.data.synthetic.raycast import RayScene, _light_directions
+from nto3d.data.synthetic.raycast import RayScene, light_directions
 from nto3d.data.synthetic.shapes import Floats, Sdf, Solid
 from nto3d.data.synthetic.textures import Material, Pattern, Rgb
 from nto3d.data.synthetic.viewpoints import View, look_at
@@ -179,7 +179,7 @@ def _sampled(solid: Solid, count: int, rng: np.random.Generator) -> tuple[Floats
 def _lit(rays: RayScene, points: Floats, normals: Floats, ambient: float) -> ByteArray:
     """Colours [N, 3] of places on object 0 as `RayScene.render` lights them, seen or not."""
     albedo = rays.colors(0, Solid(points, normals, np.zeros((0, 3), dtype=np.int64)))
-    lights = _light_directions()
+    lights = light_directions()
     received = ambient * (0.8 + 0.2 * (0.5 + 0.5 * normals[:, 2]))
     for light in lights:
         toward = normals @ light

@@ -215,7 +215,7 @@ class RayScene:
         world.room_low, world.room_high = wp.vec3(*room[0]), wp.vec3(*room[1])
         world.room_index = len(solids)
         world.scale, world.center = scale, wp.vec3(*center)
-        world.lights = _vec3(_light_directions())
+        world.lights = _vec3(light_directions())
         world.ambient = ambient
         self._world = world
         self._table = material_table(materials)
@@ -254,7 +254,7 @@ class RayScene:
         return np.clip(np.rint(color.numpy() * 255.0), 0, 255).astype(np.uint8)
 
 
-def _light_directions() -> Floats:
+def light_directions() -> Floats:
     """Unit directions to the four corners of a distant square lamp: their average makes soft-ish shadows."""
     spread = 0.05
     corners = [(-0.45 + a, -0.35 + b, 0.85) for a, b in ((spread, 0), (0, spread), (-spread, 0), (0, -spread))]
