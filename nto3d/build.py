@@ -14,8 +14,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from nto3d.config import Backend, Config, MaskUse, Precision, SegmenterName, Start
+from nto3d.config import Backend, Config, MaskUse, SegmenterName, Start
 from nto3d.config_io import to_dict
+from nto3d.config_single import Precision
 from nto3d.errors import InputError
 from nto3d.fields.background import BackgroundField
 from nto3d.fields.color import ColorField

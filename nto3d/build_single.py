@@ -6,15 +6,17 @@ from pathlib import Path
 
 import torch
 
-from nto3d.config import Config, DepthSource
+from nto3d.config import Config
+from nto3d.config_single import DepthSource
 from nto3d.depth.base import Depth
 from nto3d.depth.file import FileDepth
 from nto3d.depth.mono import MonoDepth
 from nto3d.depth.scene import SceneDepth
 from nto3d.errors import InputError
+from nto3d.mcc.inputs import MARGIN, relative_margin
 from nto3d.mcc.model import Mcc
-from nto3d.mcc.weights import load_mcc
-from nto3d.types import Scene
+from nto3d.mcc.weights import BUNDLED, is_own, load_mcc
+from nto3d.types import BoolArray, Scene
 
 
 def build_depth(config: Config, scene: Scene, device: torch.device) -> Depth:
@@ -38,11 +40,21 @@ def build_depth(config: Config, scene: Scene, device: torch.device) -> Depth:
 
 
 def build_mcc(config: Config, device: torch.device) -> Mcc:
-    """The network, with its weights.
+    """The network, with its weights: the bundled ones unless others are named.
 
     Raises:
         InputError: they are missing or damaged, or another network's.
     """
-    if config.single.checkpoint is None:
-        raise InputError("single.checkpoint is missing: give the weights of MCC as single.checkpoint=FILE")
-    return load_mcc(Path(config.single.checkpoint), device)
+    return load_mcc(weights_path(config), device)
+
+
+def weights_path(config: Config) -> Path:
+    """Where the network's weights are."""
+    return BUNDLED if config.single.checkpoint is None else Path(config.single.checkpoint)
+
+
+def margin_of(config: Config, mask: BoolArray) -> int:
+    """Pixels around a mask that the network gets to see: as many as in its training, unless the configuration says."""
+    if config.single.margin is not None:
+        return config.single.margin
+    return relative_margin(mask) if is_own(weights_path(config)) else MARGIN

@@ -43,8 +43,9 @@ from nto3d.run_folder import CHECKPOINT_NAME, claim, load_run_config, unclaim, w
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 # What may differ when a run goes on: none of it changes what is learnt
 RESUME_KEYS = (
-    *("evaluate.*", "export.*", "logger.*", "device", "threads", "scene.path"),
+    *("evaluate.*", "export.*", "logger.*", "viewer.*", "device", "threads", "scene.path"),
     *("trainer.checkpoint_every", "trainer.log_every", "trainer.image_every"),
+    *("train_mcc.cache", "train_mcc.checkpoint_every", "train_mcc.log_every"),
 )
 
 

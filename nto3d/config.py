@@ -12,12 +12,15 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from nto3d.config_single import DepthConfig, Precision, SingleConfig, TrainMccConfig
+
 
 class Mode(Enum):
     """What a run does."""
 
     multiview = "multiview"  # many posed pictures of one object
     single = "single"  # one picture with depth, completed by MCC
+    train_mcc = "train_mcc"  # MCC learns to complete objects
 
 
 class Reader(Enum):
@@ -81,20 +84,11 @@ class ColorLoss(Enum):
     huber = "huber"
 
 
-class Precision(Enum):
-    """Arithmetic of the MLPs on CUDA (the CPU always computes in float32)."""
+class ViewerName(Enum):
+    """What a run is recorded for."""
 
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
-class DepthSource(Enum):
-    """Where the depth of a single picture comes from."""
-
-    scene = "scene"  # the depth maps in the scene's folder
-    file = "file"  # depth.path: a depth map (PNG, NPY, NPZ) or a point a pixel (OBJ, PLY)
-    model = "model"  # depth.model, a metric model that transformers loads, such as ZoeDepth
+    none = "none"
+    rerun = "rerun"  # RUN/recording.rrd
 
 
 class MeshFormat(Enum):
@@ -238,28 +232,6 @@ class LiftConfig:
 
 
 @dataclass
-class DepthConfig:
-    """The depth of a single picture."""
-
-    source: DepthSource = DepthSource.scene
-    path: str | None = None  # source=file
-    scale: float = 1.0  # source=file: the file's numbers times this are lengths
-    model: str | None = None  # source=model: a local folder, or a name of the hub
-
-
-@dataclass
-class SingleConfig:
-    """Completing an object from one picture by MCC (Wu et al. 2023). Lengths in units of the seen points' spread."""
-
-    checkpoint: str | None = None  # weights: .safetensors of ours, or the published .pth
-    granularity: float = 0.05  # between asked places
-    threshold: float = 0.3  # probability from which on a place is occupied
-    batch: int = 8192  # places asked at a time, which bounds the memory
-    margin: int = 40  # pixels around the mask that the network gets to see
-    half_width: float = 0.1  # of the shell that the network takes for occupied
-
-
-@dataclass
 class ExportConfig:
     """The mesh."""
 
@@ -290,6 +262,13 @@ class LoggerConfig:
 
 
 @dataclass
+class ViewerConfig:
+    """A recording of the run to look at."""
+
+    name: ViewerName = ViewerName.none
+
+
+@dataclass
 class Config:
     """The whole configuration of a run."""
 
@@ -308,6 +287,8 @@ class Config:
     lift: LiftConfig = dataclasses.field(default_factory=LiftConfig)
     depth: DepthConfig = dataclasses.field(default_factory=DepthConfig)
     single: SingleConfig = dataclasses.field(default_factory=SingleConfig)
+    train_mcc: TrainMccConfig = dataclasses.field(default_factory=TrainMccConfig)
     export: ExportConfig = dataclasses.field(default_factory=ExportConfig)
     evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
     logger: LoggerConfig = dataclasses.field(default_factory=LoggerConfig)
+    viewer: ViewerConfig = dataclasses.field(default_factory=ViewerConfig)

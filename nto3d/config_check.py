@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from nto3d.config import Config, Mode, Reader
+from nto3d.config_single import FIRST_HELD_OUT, Precision, TrainMccConfig
 from nto3d.errors import InputError
 
 _BIG = 1e9
@@ -20,10 +21,49 @@ _RANGES: dict[str, tuple[float, float]] = {
     "scene.fov_degrees": (1.1, 178.9),
     "depth.scale": (1e-12, _BIG),
     "single.granularity": (0.005, 1.0),
+    "single.extent": (0.5, 10.0),
     "single.threshold": (0.001, 0.999),
     "single.batch": (1, 2**24),
     "single.margin": (0, 100_000),
     "single.half_width": (0.001, 1.0),
+    "train_mcc.network.image": (1, 4096),
+    "train_mcc.network.patch": (1, 4096),
+    "train_mcc.network.points": (1, 4096),
+    "train_mcc.network.window": (1, 4096),
+    "train_mcc.network.width": (4, 65536),
+    "train_mcc.network.depth": (1, 256),
+    "train_mcc.network.heads": (1, 256),
+    "train_mcc.network.decoder_width": (4, 65536),
+    "train_mcc.network.decoder_depth": (1, 256),
+    "train_mcc.network.decoder_heads": (1, 256),
+    "train_mcc.network.frequencies": (0, 16),
+    "train_mcc.objects": (0, FIRST_HELD_OUT),
+    "train_mcc.first_object": (0, FIRST_HELD_OUT - 1),
+    "train_mcc.views": (1, 1000),
+    "train_mcc.side": (16, 4096),
+    "train_mcc.surface_points": (100, 10_000_000),
+    "train_mcc.margin": (0, 100_000),
+    "train_mcc.steps": (1, 10_000_000),
+    "train_mcc.batch": (1, 65536),
+    "train_mcc.queries": (1, 2**20),
+    "train_mcc.near": (0.0, 1.0),
+    "train_mcc.spread": (1e-6, 10.0),
+    "train_mcc.distance": (1e-6, 10.0),
+    "train_mcc.scale": (0.0, 0.99),
+    "train_mcc.shift": (0.0, 100.0),
+    "train_mcc.degrees": (0.0, 180.0),
+    "train_mcc.flip": (0.0, 1.0),
+    "train_mcc.color_weight": (0.0, _BIG),
+    "train_mcc.lr": (1e-9, 10.0),
+    "train_mcc.adam_lr": (1e-9, 10.0),
+    "train_mcc.warmup_steps": (0, 10_000_000),
+    "train_mcc.decay": (1e-9, 1.0),
+    "train_mcc.weight_decay": (0.0, 10.0),
+    "train_mcc.clip_norm": (1e-9, _BIG),
+    "train_mcc.held_out": (0, 100_000),
+    "train_mcc.check_every": (0, 10_000_000),
+    "train_mcc.checkpoint_every": (1, 10_000_000),
+    "train_mcc.log_every": (1, 10_000_000),
     "prompts.view": (0, 1_000_000),
     "encoding.levels": (1, 32),
     "encoding.features": (1, 8),
@@ -121,7 +161,7 @@ def _check_names(config: Config) -> None:
     if not re.fullmatch(r"[\w.+-]+", config.scene.name) or set(config.scene.name) == {"."}:
         raise InputError(f"scene.name: expected letters, digits and . _ + -, got {config.scene.name!r}")
     paths = ("output", "scene.path", "resume", "export.output", "evaluate.points")
-    single = ("scene.mask", "depth.path", "depth.model", "single.checkpoint")
+    single = ("scene.mask", "depth.path", "depth.model", "single.checkpoint", "train_mcc.cache")
     for key in (*paths, *single, "prompts.file", "segmenter.checkpoint"):
         value = get_value(config, key)
         if value is not None and (not value.strip() or "\0" in value):
@@ -137,6 +177,7 @@ def _check_together(config: Config) -> None:
         )
     if config.scene.reader is Reader.image and config.mode is not Mode.single:
         raise InputError(f"scene: expected many posed pictures for mode={config.mode.value}, got one: pass mode=single")
+    _check_train_mcc(config.train_mcc)
     if config.trainer.max_step_size < config.trainer.step_size:
         raise InputError(
             f"trainer.max_step_size: expected at least trainer.step_size = {config.trainer.step_size}, "
@@ -147,3 +188,13 @@ def _check_together(config: Config) -> None:
     loss = config.trainer.loss
     if loss.color_weight == 0 and loss.mask_weight == 0:
         raise InputError("trainer.loss: expected a positive color_weight or mask_weight, got 0 for both")
+
+
+def _check_train_mcc(train: TrainMccConfig) -> None:
+    if train.first_object + train.objects > FIRST_HELD_OUT:
+        raise InputError(
+            f"train_mcc.first_object: expected objects below {FIRST_HELD_OUT}, which are for measuring, got "
+            f"{train.first_object} and {train.objects} of them"
+        )
+    if train.precision is Precision.float16:
+        raise InputError("train_mcc.precision: expected float32 or bfloat16, got float16")

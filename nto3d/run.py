@@ -19,10 +19,21 @@ from nto3d.errors import InputError
 from nto3d.evaluate.geometry import load_points
 from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.lift_files import lift_metrics, read_masks, read_rounds, true_masks
+from nto3d.lift_record import record_masks, record_views
 from nto3d.report.pictures import normal_picture, to_bytes
-from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, config_text, last_command, peak_memory_gb
+from nto3d.report.recording import Recording, open_recording
+from nto3d.run_folder import (
+    CHECKPOINT_NAME,
+    HIDDEN_NAME,
+    MASKS_NAME,
+    RECORDING_NAME,
+    config_text,
+    last_command,
+    peak_memory_gb,
+)
 from nto3d.run_lift import find_masks
 from nto3d.run_single import run_single
+from nto3d.run_train_mcc import run_train_mcc
 from nto3d.segment.precomputed import given_masks
 from nto3d.stages.assess import Pictures, assess_mesh, assess_views, write_metrics, write_run_report
 from nto3d.stages.features import (
@@ -60,21 +71,37 @@ def run(config: Config) -> dict[str, float]:
     Raises:
         InputError: something the user can fix. Interrupted: stopped with a checkpoint saved.
     """
-    return run_single(config) if config.mode is Mode.single else run_multiview(config)
+    match config.mode:
+        case Mode.single:
+            return run_single(config)
+        case Mode.train_mcc:
+            return run_train_mcc(config)
+        case Mode.multiview:
+            return run_multiview(config)
 
 
 def run_multiview(config: Config) -> dict[str, float]:
     """From posed pictures and masks to a mesh with metrics and report."""
-    started = time.perf_counter()
-    run_dir = Path(config.output)
+    started, run_dir = time.perf_counter(), Path(config.output)
     device = build_device(config)
     check_weights(config)
     if config.evaluate.points is not None:
         load_points(Path(config.evaluate.points))  # a wrong path is said now, not after training
     scene = load_scene(config.scene, config.segmenter.name)
     log.info("scene %s: %d training and %d held-out views", scene.name, len(scene.train), len(scene.test))
+    with open_recording(config.viewer.name, run_dir / RECORDING_NAME, f"nto3d {scene.name}") as recording:
+        record_views(recording, scene)
+        return _multiview(config, scene, device, recording, started)
+
+
+def _multiview(
+    config: Config, scene: Scene, device: torch.device, recording: Recording, started: float
+) -> dict[str, float]:
+    run_dir = Path(config.output)
     state = _resumed(config, device)
-    masks, unknown = _target_masks(config, scene, device, run_dir, state)
+    masks, unknown = _target_masks(config, scene, device, recording, state)
+    if masks is not None:
+        record_masks(recording, scene, dict(enumerate(masks)))
     features = _features(config, scene, masks, device)
     torch.manual_seed(config.seed)  # what comes is the same however the masks were found
     if unknown is not None and unknown.any():
@@ -86,6 +113,8 @@ def run_multiview(config: Config) -> dict[str, float]:
     logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir, training, features)
     mesh = extract_mesh(model, scene.world_from_normalized, config.export)
     write_run_mesh(mesh, run_dir, config.export)
+    recording.at("round", len(read_rounds(run_dir)) if _clicked(config) else 0)
+    recording.mesh("mesh", mesh)
     pictures = Pictures()
     if features is not None:
         pictures.feature_mesh = write_features(model, mesh, scene.world_from_normalized, run_dir)
@@ -150,16 +179,17 @@ def _resumed(config: Config, device: torch.device) -> dict[str, Any] | None:
 
 
 def _target_masks(
-    config: Config, scene: Scene, device: torch.device, run_dir: Path, state: dict[str, Any] | None
+    config: Config, scene: Scene, device: torch.device, recording: Recording, state: dict[str, Any] | None
 ) -> tuple[BoolArray | None, BoolArray | None]:
     """Masks [V, H, W] of the target, and where it may be hidden [V, H, W]; None where everything is reconstructed."""
+    run_dir = Path(config.output)
     if config.scene.masks is MaskUse.none:
         return None, None
     if not _clicked(config):
         masks, hidden = given_masks(scene), None
     elif state is None or state["stage"] == LIFT_STAGE:
         fitted = None if state is None else SceneFit.from_state(state)
-        masks, hidden = find_masks(config, scene, device, run_dir, fitted)
+        masks, hidden = find_masks(config, scene, device, run_dir, fitted, recording)
     else:
         masks, hidden = (read_masks(run_dir / name, scene) for name in (MASKS_NAME, HIDDEN_NAME))
     if not masks[list(scene.train)].any():

@@ -2,7 +2,7 @@
 
 Files: config.yaml (the resolved configuration), run.json (commands and versions), checkpoint.pt, log.txt, scalars.csv,
 tensorboard/, mesh.ply, metrics.json, report.html; features.npz, features.ply of a feature field. Of a lift: masks/,
-rounds.csv, lift/, tensorboard/lift, tensorboard/rounds.
+rounds.csv, lift/, tensorboard/lift, tensorboard/rounds. Of viewer=rerun: recording.rrd. Of mode=single: points.ply.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ INFO_NAME = "run.json"
 LOG_NAME = "log.txt"
 SCALARS_NAME = "scalars.csv"
 TENSORBOARD_NAME = "tensorboard"
+RECORDING_NAME = "recording.rrd"
 LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv", "lift/hidden"
 ROUND_NAMES = "round_*"  # folders in LIFT_NAME
 _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
 
 
-_WRITTEN = (INFO_NAME, LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME, ROUNDS_NAME)
+_WRITTEN = (INFO_NAME, LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME, ROUNDS_NAME, RECORDING_NAME)
 
 
 def claim(run_dir: Path, config: Config) -> None:
@@ -67,7 +68,8 @@ def claim(run_dir: Path, config: Config) -> None:
 
 def unclaim(run_dir: Path) -> None:
     """A run that stopped before its first checkpoint leaves its folder as it was, ready for the next try."""
-    for name in (CONFIG_NAME, INFO_NAME, LOG_NAME, SCALARS_NAME, ROUNDS_NAME, f"{LIFT_NAME}/{SCALARS_NAME}"):
+    files = (CONFIG_NAME, INFO_NAME, LOG_NAME, SCALARS_NAME, ROUNDS_NAME, RECORDING_NAME, f"{LIFT_NAME}/{SCALARS_NAME}")
+    for name in files:
         (run_dir / name).unlink(missing_ok=True)
     pictures = [f"{name}/*.png" for name in (MASKS_NAME, HIDDEN_NAME, f"{LIFT_NAME}/{ROUND_NAMES}")]
     for pattern in (*pictures, f"{TENSORBOARD_NAME}/**/events.out.tfevents.*"):

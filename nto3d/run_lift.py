@@ -26,6 +26,8 @@ from nto3d.config_io import to_dict
 from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError, Interrupted
 from nto3d.lift_files import RoundPictures, write_masks, write_rounds
+from nto3d.lift_record import record_masks, view_entity
+from nto3d.report.recording import Recording
 from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, LIFT_NAME, MASKS_NAME, TENSORBOARD_NAME
 from nto3d.segment.prompts import read_prompts
 from nto3d.stages.lift import Lift
@@ -47,7 +49,12 @@ FEWEST = 16  # pixels, over all views, below which the target counts as lost
 
 
 def find_masks(
-    config: Config, scene: Scene, device: torch.device, run_dir: Path, fitted: SceneFit | None = None
+    config: Config,
+    scene: Scene,
+    device: torch.device,
+    run_dir: Path,
+    fitted: SceneFit | None = None,
+    recording: Recording | None = None,
 ) -> tuple[BoolArray, BoolArray]:
     """Masks [V, H, W] of the clicked object in all views, and where something hides it [V, H, W].
 
@@ -55,13 +62,13 @@ def find_masks(
     checkpoint; from there on a stopped run can go on.
 
     Args:
-        fitted: from such a checkpoint, or None.
+        fitted: from such a checkpoint, or None. recording: is told the prompts and every round's masks.
 
     Raises:
         InputError: the prompts are wrong, or the target was lost; the last good masks are in the run's folder.
         KeyboardInterrupt: Ctrl-C.
     """
-    lift = LiftRun(config, scene, device, run_dir)
+    lift = LiftRun(config, scene, device, run_dir, recording)
     first = lift.first_masks()
     if fitted is not None:
         lift.begun -= fitted.seconds
@@ -77,12 +84,15 @@ class LiftRun:
 
     Args:
         config: of the run. scene: its masks, where it has any, are used to measure only. run_dir: where files go.
+        recording: is told what is found.
 
     Raises:
         InputError: the prompts are wrong, or the segmenter cannot be opened.
     """
 
-    def __init__(self, config: Config, scene: Scene, device: torch.device, run_dir: Path) -> None:
+    def __init__(
+        self, config: Config, scene: Scene, device: torch.device, run_dir: Path, recording: Recording | None = None
+    ) -> None:
         everything = dataclasses.replace(config.scene, masks=MaskUse.none)
         loss = dataclasses.replace(config.trainer.loss, mask_weight=config.lift.mask_weight)
         trainer = dataclasses.replace(config.trainer, max_rays=config.lift.max_rays, loss=loss)
@@ -98,6 +108,9 @@ class LiftRun:
         self.threads = torch.get_num_threads()
         self.rows: list[tuple[float, ...]] = []
         self.pictures = RoundPictures(run_dir, scene, self.prompts, config.logger.tensorboard)
+        self.recording = recording or Recording()
+        for view, prompts in self.prompts.items():
+            self.recording.prompt(f"{view_entity(scene, view)}/prompt", prompts)
         self.begun = time.perf_counter()
 
     def first_masks(self) -> dict[int, Mask]:
@@ -245,6 +258,10 @@ class LiftRun:
         write_rounds(self.run_dir, self.rows)
         self._write(masks)
         self.pictures.note(self.rows[-1], masks)
+        self.recording.at("round", len(self.rows) - 1)
+        record_masks(self.recording, self.scene, {view: mask.pixels for view, mask in masks.items()})
+        self.recording.scalar("rounds/agreement", same)
+        self.recording.scalar("rounds/iou", mean)
 
     def _write(self, masks: dict[int, ViewMask]) -> None:
         write_masks(self.run_dir / MASKS_NAME, {view: mask.pixels for view, mask in masks.items()})

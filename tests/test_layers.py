@@ -12,15 +12,27 @@ PACKAGE = ROOT / "nto3d"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up; folders of one tier do not import each other, single files of the lowest tier may
 TIERS = (
-    {"types", "feature_maps", "torch_files", "errors", "config", "config_check", "config_io", "files", "run_folder"},
+    {
+        "types",
+        "feature_maps",
+        "torch_files",
+        "errors",
+        "config",
+        "config_single",
+        "config_check",
+        "config_io",
+        "files",
+        "progress",
+        "run_folder",
+    },
     {"geometry", "kernels"},
     {"data", "segment", "depth", "fields", "render", "mcc", "export", "evaluate", "report"},
     {"training"},
     {"stages"},
     {"build"},
-    {"build_segmenter", "build_single"},
-    {"lift_files"},
-    {"run_lift", "run_single"},
+    {"build_segmenter", "build_single", "build_train_mcc"},
+    {"lift_files", "lift_record"},
+    {"run_lift", "run_single", "run_train_mcc"},
     {"run"},
     {"cli"},
 )

@@ -11,8 +11,10 @@ from typing import Protocol
 import numpy as np
 
 from nto3d.geometry.cameras import unproject
-from nto3d.types import BoolArray, ByteArray, FloatArray
+from nto3d.types import BoolArray, ByteArray, FloatArray, Mesh
 
+SEEN_SIDE = 240  # pixels a side that are looked at in a surface of seen points
+JUMP = 8.0  # pixel widths of depth between neighbours, above which they are not joined
 BAND = 256  # rows that are taken to float64 at a time: a large picture as a whole would need gigabytes
 
 
@@ -113,6 +115,30 @@ def back_project(depth: FloatArray, intrinsics: FloatArray) -> PointMap:
         band[~known] = 0
         points[rows], valid[rows] = band, known
     return PointMap(points, valid)
+
+
+def seen_surface(found: PointMap, mask: BoolArray, image: ByteArray) -> Mesh:
+    """The seen points of the target as an open surface, to look at; torn where the depth jumps.
+
+    Args:
+        found: the points. mask: [H, W] of the target. image: uint8 [H, W, 3], their colours.
+
+    Returns:
+        Camera frame, the depth's unit; every `step`-th pixel, so that it has at most some SEEN_SIDE squared vertices.
+    """
+    step = max(1, -(-max(mask.shape) // SEEN_SIDE))
+    points, kept = found.points[::step, ::step].astype(np.float64), (mask & found.valid)[::step, ::step]
+    number = np.cumsum(kept).reshape(kept.shape) - 1
+    corners = [(slice(None, -1), slice(None, -1)), (slice(1, None), slice(None, -1))]
+    corners += [(slice(1, None), slice(1, None)), (slice(None, -1), slice(1, None))]
+    depth = np.stack([points[corner][..., 2] for corner in corners])
+    whole = np.all([kept[corner] for corner in corners], axis=0)
+    # a step along the surface changes the depth by about a pixel's width; a jump by many
+    widths = np.linalg.norm(points[corners[2]] - points[corners[0]], axis=-1)
+    flat = whole & (np.ptp(depth, axis=0) < JUMP * np.median(widths[whole])) if whole.any() else whole
+    quads = np.stack([number[corner][flat] for corner in corners], axis=1)
+    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])  # counter-clockwise seen from the camera
+    return Mesh(points[kept], faces, image[::step, ::step][kept])
 
 
 def _check_intrinsics(intrinsics: FloatArray) -> None:

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from nto3d.mcc.hints import Hints
 from nto3d.mcc.inputs import MARGIN, seen_view
 from nto3d.mcc.model import MccSizes
 from nto3d.mcc.query import EXTENT
@@ -28,8 +29,10 @@ class Subject:
     """A seen view and the whole surface, before augmentation: made once a view, good for many examples.
 
     Attributes:
-        image: float32 [3, S, S], colours in 0..1. points: float32 [P, P, 3]. valid: bool [P, P]. surface: float32
-            [N, 3]. rgb: uint8 [N, 3] of the surface.
+        image: uint8 [3, S, S]. points: float32 [P, P, 3]. valid: bool [P, P]. surface: float32 [N, 3], in any frame:
+            the views of an object share it. rgb: uint8 [N, 3] of the surface. place: [3, 4] float64, from the
+            surface's frame to the network's. seen: float32 [., 3], points for hints, and eye: [3], the camera's centre,
+            both in the network's frame; None for a network that takes no hints.
     """
 
     image: Tensor
@@ -37,6 +40,14 @@ class Subject:
     valid: Tensor
     surface: FloatArray
     rgb: ByteArray
+    place: FloatArray
+    seen: FloatArray | None = None
+    eye: FloatArray | None = None
+
+    @property
+    def normalized(self) -> FloatArray:
+        """The surface in the network's frame, float64 [N, 3]."""
+        return self.surface.astype(np.float64) @ self.place[:, :3].T + self.place[:, 3]
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,7 @@ class Example:
     Attributes:
         image: float32 [3, S, S], colours in 0..1. points: float32 [P, P, 3], 0 where not valid. valid: bool [P, P].
         places: float32 [Q, 3]. occupied: bool [Q]. rgb: uint8 [Q, 3], of the surface point nearest to each place.
+        hints: float32 [Q, COUNT] about the places; [Q, 0] for a network that takes none.
     """
 
     image: Tensor
@@ -102,13 +114,14 @@ class Example:
     places: Tensor
     occupied: Tensor
     rgb: Tensor
+    hints: Tensor
 
     def to(self, device: torch.device | str) -> Example:
         """The same on a device."""
         return Example(
             *(
                 value.to(device, non_blocking=True)
-                for value in (self.image, self.points, self.valid, self.places, self.occupied, self.rgb)
+                for value in (self.image, self.points, self.valid, self.places, self.occupied, self.rgb, self.hints)
             )
         )
 
@@ -121,12 +134,14 @@ def make_subject(
     rgb: ByteArray,
     sizes: MccSizes,
     margin: int = MARGIN,
+    cam_to_surface: FloatArray | None = None,
 ) -> Subject:
     """Bring a view and the surface behind it to the network's frame.
 
     Args:
         image, points, mask, sizes, margin: as of `seen_view`; points [H, W, 3] in the camera's frame, OpenCV axes.
-        surface: [N, 3], all around the object, the same frame and unit. rgb: uint8 [N, 3], its colours.
+        surface: [N, 3], all around the object, the same unit. rgb: uint8 [N, 3], its colours.
+        cam_to_surface: [3, 4] rotation and camera centre in the surface's frame; None: it is the camera's.
 
     Raises:
         InputError: the mask has next to no points, or all in one place.
@@ -134,7 +149,13 @@ def make_subject(
     if surface.ndim != 2 or surface.shape[1] != 3 or not len(surface) or rgb.shape != surface.shape:
         raise ValueError(f"expected surface points and colours [N, 3], got {surface.shape} and {rgb.shape}")
     seen = seen_view(image, points, mask, sizes, margin)
-    return Subject(seen.image, seen.points, seen.valid, seen.from_camera(surface).astype(np.float32), rgb)
+    pose = np.eye(3, 4) if cam_to_surface is None else cam_to_surface
+    # an affine map is known by where it takes the origin and the ends of the axes
+    corners = seen.from_camera((np.vstack([np.zeros(3), np.eye(3)]) - pose[:, 3]) @ pose[:, :3])
+    place = np.column_stack([(corners[1:] - corners[0]).T, corners[0]])
+    colors = (seen.image * 255.0).round().to(torch.uint8)
+    told = (seen.seen.astype(np.float32), seen.eye) if sizes.hints else (None, None)
+    return Subject(colors, seen.points, seen.valid, surface.astype(np.float32, copy=False), rgb, place, *told)
 
 
 def generator(seed: int, step: int, index: int) -> np.random.Generator:
@@ -148,9 +169,10 @@ def make_example(subject: Subject, places: Places, augmentation: Augmentation, r
     Places and answers belong to the augmented surface: the shell is `distance` thick whatever the stretch, and the box
     is the one that is swept later. (The published code draws and answers before it augments.)
     """
-    image, points, valid = subject.image, subject.points, subject.valid
-    surface = subject.surface.astype(np.float64)
-    if random.random() < augmentation.flip:
+    image, points, valid = subject.image.float() / 255.0, subject.points, subject.valid
+    surface = subject.normalized
+    mirrored = bool(random.random() < augmentation.flip)
+    if mirrored:
         # x is to the side in the network's frame; the mean of the points is mirrored with them
         image, points, valid = image.flip(2), points.flip(1) * points.new_tensor([-1.0, 1.0, 1.0]), valid.flip(1)
         surface = surface * (-1.0, 1.0, 1.0)
@@ -168,7 +190,17 @@ def make_example(subject: Subject, places: Places, augmentation: Augmentation, r
         places=torch.from_numpy(asked),
         occupied=torch.from_numpy(distance < places.distance),
         rgb=torch.from_numpy(subject.rgb[nearest]),
+        hints=torch.from_numpy(_hints(subject, asked, mirrored, matrix, offset)),
     )
+
+
+def _hints(subject: Subject, asked: FloatArray, mirrored: bool, matrix: FloatArray, offset: FloatArray) -> FloatArray:
+    """Hints about places [Q, 3] of the augmented view: its points and its camera moved like everything else."""
+    if subject.seen is None or subject.eye is None:
+        return np.zeros((len(asked), 0), dtype=np.float32)
+    sides = np.array([-1.0, 1.0, 1.0] if mirrored else [1.0, 1.0, 1.0])
+    seen, eye = (points.astype(np.float64) * sides @ matrix.T + offset for points in (subject.seen, subject.eye))
+    return Hints(seen, eye).at(asked)
 
 
 def collate(examples: Sequence[Example]) -> Example:
@@ -189,6 +221,7 @@ def collate(examples: Sequence[Example]) -> Example:
         places=torch.stack([one.places for one in examples]),
         occupied=torch.stack([one.occupied for one in examples]),
         rgb=torch.stack([one.rgb for one in examples]),
+        hints=torch.stack([one.hints for one in examples]),
     )
 
 

@@ -9,6 +9,7 @@ Letters: H W picture, S side of the network's picture, P side of its point map.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,10 +18,12 @@ from torch.nn import functional
 
 from nto3d.errors import InputError
 from nto3d.geometry.cameras import PYTORCH3D_AXES
+from nto3d.mcc.hints import Hints, thinned
 from nto3d.mcc.model import MccSizes
 from nto3d.types import BoolArray, ByteArray, FloatArray
 
 MARGIN = 40  # pixels around the mask, as the published demo cuts it out
+SHARE = 0.09  # margin of our own networks, of the longer side of the mask's box: 8 pixels in their training
 FIRST = 800  # pixels a side that the published code brings every crop to, before it makes it as small as the network's
 FEWEST = 16  # points of a target
 
@@ -32,7 +35,7 @@ class SeenView:
     Attributes:
         image: float32 [3, S, S], colours in 0..1. points: float32 [P, P, 3], normalized: their standard deviation is 1
             (mean over the axes), their mean 0; PyTorch3D's axes. valid: bool [P, P], where there is a point of the
-            target.
+            target. seen: [S, 3] points of the target, all of them or evenly thinned, for hints; the same frame.
         center: [3], and scale: camera frame = (normalized * scale + center) with x and y turned; the depth's unit.
     """
 
@@ -41,6 +44,17 @@ class SeenView:
     valid: Tensor
     center: FloatArray
     scale: float
+    seen: FloatArray
+
+    @property
+    def eye(self) -> FloatArray:
+        """The camera's centre [3], normalized."""
+        return self.from_camera(np.zeros(3))
+
+    @property
+    def hints(self) -> Hints:
+        """What the seen points alone say about places."""
+        return Hints(self.seen, self.eye)
 
     def to_camera(self, places: FloatArray) -> FloatArray:
         """Normalized places [..., 3] in the camera's frame (OpenCV axes) and the depth's unit."""
@@ -74,6 +88,7 @@ def seen_view(image: ByteArray, points: FloatArray, mask: BoolArray, sizes: MccS
     if not np.isfinite(scale) or scale <= 0.0:
         raise InputError(f"the target: expected points that are not all in one place, got a spread of {scale:g}")
     center = seen.mean(axis=0)
+    spread = thinned((seen - center) / scale)
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     part = (
         slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
@@ -83,17 +98,34 @@ def seen_view(image: ByteArray, points: FloatArray, mask: BoolArray, sizes: MccS
     colors = _square(torch.from_numpy(np.array(image[part])).permute(2, 0, 1).float() / 255)
     places = _square(torch.from_numpy(normalized).permute(2, 0, 1))
     known = _square(torch.from_numpy(np.array(mask[part])).float()[None])
-    colors = functional.interpolate(colors[None], FIRST, mode="bilinear", align_corners=False)
-    if sizes.image != FIRST:
-        colors = functional.interpolate(
-            colors, scale_factor=sizes.image / FIRST, mode="bilinear", align_corners=False, recompute_scale_factor=False
-        )
+    resize = _resizing(colors.shape[1], sizes.image)
+    colors = resize @ colors @ resize.T
     small, whole = (
         functional.interpolate(value[None], sizes.points, mode="bilinear", align_corners=False)[0]
         for value in (places, known)
     )
     valid = whole[0] > 1.0 - 1e-4  # a mean over pixels of which one has no point is none
-    return SeenView(colors[0], small.permute(1, 2, 0) * valid[..., None], valid, center, scale)
+    return SeenView(colors, small.permute(1, 2, 0) * valid[..., None], valid, center, scale, spread)
+
+
+def relative_margin(mask: BoolArray) -> int:
+    """Pixels around a mask [H, W] that our own networks get to see, whatever the size of the picture."""
+    sides = [np.ptp(np.flatnonzero(mask.any(axis=axis))) + 1 for axis in (0, 1) if mask.any()]
+    return round(SHARE * float(max(sides, default=0)))
+
+
+@lru_cache(maxsize=64)
+def _resizing(side: int, image: int) -> Tensor:
+    """The published code's two bilinear resizes, side -> FIRST -> image, as one matrix [image, side].
+
+    As a product it needs no picture of FIRST x FIRST pixels.
+    """
+    rows = functional.interpolate(torch.eye(side)[:, None], FIRST, mode="linear", align_corners=False)
+    if image != FIRST:
+        rows = functional.interpolate(
+            rows, scale_factor=image / FIRST, mode="linear", align_corners=False, recompute_scale_factor=False
+        )
+    return rows[:, 0].T.contiguous()
 
 
 def _square(values: Tensor) -> Tensor:

@@ -6,15 +6,18 @@ W width of the encoders, D width of the decoder, Q queries.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from nto3d.mcc.attention import NORM_EPS, Block, Memory
+from nto3d.mcc.hints import COUNT as HINTS
 
 LEVELS = 256  # classes of a colour channel
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, colours in 0..1
+LONGEST = 12.0  # wave length, the network's unit: twice the box, so that its two ends differ
 FAR = 10.0  # places farther away than this are pulled in
 
 
@@ -25,6 +28,9 @@ class MccSizes:
     Attributes:
         image: S. patch: pixels along a side of a token's patch. points: P. window: points along a side of a token's.
         width, depth, heads: W and so on, of both encoders. decoder_width, decoder_depth, decoder_heads: D and so on.
+        frequencies: of the waves by which seen points and places are told to the network beside their coordinates
+            (`waves`); the published model has none. hints: whether places come with those of `hints`; the
+            published model's do not.
 
     Raises:
         ValueError: they do not fit each other.
@@ -40,6 +46,8 @@ class MccSizes:
     decoder_width: int = 512
     decoder_depth: int = 8
     decoder_heads: int = 16
+    frequencies: int = 0
+    hints: bool = False
 
     def __post_init__(self) -> None:
         if self.image % self.patch or self.points % self.window or self.grid != self.points // self.window:
@@ -72,6 +80,19 @@ def position_table(width: int, side: int) -> Tensor:
     return torch.cat([torch.zeros(1, width, dtype=torch.float64), torch.cat(parts, dim=1)]).float()[None]
 
 
+def waves(places: Tensor, frequencies: int) -> Tensor:
+    """Places [..., 3] with sines and cosines of their coordinates, [..., 3 + 6 frequencies].
+
+    Wave lengths are LONGEST, half of it, and so on (Tancik et al. 2020). Without them a small network takes long
+    to tell places apart that are as near to each other as the two sides of a shell.
+    """
+    if not frequencies:
+        return places
+    rates = 2.0 * math.pi / LONGEST * 2.0 ** torch.arange(frequencies, dtype=places.dtype, device=places.device)
+    angles = (places[..., None, :] * rates[:, None]).flatten(-2)
+    return torch.cat([places, angles.sin(), angles.cos()], dim=-1)
+
+
 def pulled_in(places: Tensor, far: float = FAR) -> Tensor:
     """Places [..., 3] farther than `far` from the origin, moved to distance far * (2 - far / distance)."""
     distance = torch.linalg.vector_norm(places, dim=-1, keepdim=True)
@@ -94,12 +115,12 @@ class _PatchEmbed(nn.Module):
 class _PointEmbed(nn.Module):
     """A window of points becomes one token."""
 
-    def __init__(self, window: int, width: int, heads: int) -> None:
+    def __init__(self, window: int, width: int, heads: int, frequencies: int) -> None:
         super().__init__()
-        self.window = window
+        self.window, self.frequencies = window, frequencies
         self.two_d_pos_embed = nn.Parameter(position_table(width, window), requires_grad=False)
         self.cls_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.pos_embed = nn.Linear(3, width)
+        self.pos_embed = nn.Linear(3 + 6 * frequencies, width)
         self.blocks = nn.ModuleList([Block(width, heads, 2.0)])
         self.invalid_xyz_token = nn.Parameter(torch.randn(width) * 0.02)
 
@@ -107,7 +128,7 @@ class _PointEmbed(nn.Module):
         """[B, P, P, 3], [B, P, P] bool -> [B, T - 1, W]."""
         batch, height, width, _ = points.shape
         side = self.window
-        seen = torch.where(valid[..., None], self.pos_embed(points), self.invalid_xyz_token)
+        seen = torch.where(valid[..., None], self.pos_embed(waves(points, self.frequencies)), self.invalid_xyz_token)
         seen = seen.reshape(batch, height // side, side, width // side, side, -1)
         seen = seen.transpose(2, 3).reshape(-1, side * side, seen.shape[-1])
         tokens = torch.cat([self.cls_token.expand(len(seen), -1, -1), seen], dim=1) + self.two_d_pos_embed
@@ -117,13 +138,15 @@ class _PointEmbed(nn.Module):
 
 
 class _QueryEmbed(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, frequencies: int, hints: int) -> None:
         super().__init__()
-        self.pos_embed = nn.Linear(3, width)
+        self.frequencies = frequencies
+        self.pos_embed = nn.Linear(3 + 6 * frequencies + hints, width)
 
-    def forward(self, places: Tensor) -> Tensor:
-        """[B, Q, 3] -> [B, Q, D]."""
-        embedded: Tensor = self.pos_embed(places)
+    def forward(self, places: Tensor, hints: Tensor | None) -> Tensor:
+        """[B, Q, 3] and hints [B, Q, COUNT] or None -> [B, Q, D]."""
+        told = waves(places, self.frequencies)
+        embedded: Tensor = self.pos_embed(told if hints is None else torch.cat([told, hints], dim=-1))
         return embedded
 
 
@@ -145,18 +168,22 @@ class Mcc(nn.Module):
         self.cls_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.cls_token_xyz = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.pos_embed = nn.Parameter(position_table(width, sizes.grid), requires_grad=False)
-        self.xyz_pos_embed = _PointEmbed(sizes.window, width, sizes.heads)
+        self.xyz_pos_embed = _PointEmbed(sizes.window, width, sizes.heads, sizes.frequencies)
         self.blocks = nn.ModuleList(Block(width, sizes.heads, 4.0) for _ in range(sizes.depth))
         self.blocks_xyz = nn.ModuleList(Block(width, sizes.heads, 4.0) for _ in range(sizes.depth))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.norm_xyz = nn.LayerNorm(width, eps=NORM_EPS)
         self.decoder_embed = nn.Linear(2 * width, inner)
-        self.decoder_xyz_pos_embed = _QueryEmbed(inner)
+        self.decoder_xyz_pos_embed = _QueryEmbed(inner, sizes.frequencies, HINTS if sizes.hints else 0)
         self.decoder_pos_embed = nn.Parameter(position_table(inner, sizes.grid), requires_grad=False)
         self.decoder_blocks = nn.ModuleList(Block(inner, sizes.decoder_heads, 4.0) for _ in range(sizes.decoder_depth))
         self.decoder_norm = nn.LayerNorm(inner, eps=NORM_EPS)
         self.decoder_pred = nn.Linear(inner, 1 + 3 * LEVELS)
         self.apply(_start)
+        for places in (self.decoder_xyz_pos_embed.pos_embed, self.xyz_pos_embed.pos_embed):
+            # Without a bias the norm that follows would not tell a place from one twice as far from the origin
+            nn.init.normal_(places.weight, std=0.5 if sizes.frequencies else 1.0)
+            nn.init.normal_(places.bias)
 
     def encode(self, images: Tensor, points: Tensor, valid: Tensor) -> Tensor:
         """What a view says, [B, T, 2 W].
@@ -188,18 +215,24 @@ class Mcc(nn.Module):
             memory.append(kept)
         return memory
 
-    def answer(self, memory: list[Memory], places: Tensor) -> Tensor:
-        """Logits [B, Q, 1 + 3 * 256] at places [B, Q, 3]: occupancy, then the classes of red, green and blue."""
-        queries = self.decoder_xyz_pos_embed(pulled_in(places))
+    def answer(self, memory: list[Memory], places: Tensor, hints: Tensor | None = None) -> Tensor:
+        """Logits [B, Q, 1 + 3 * 256] at places [B, Q, 3]: occupancy, then the classes of red, green and blue.
+
+        Args:
+            memory: of the views. hints: [B, Q, COUNT], for a network that takes them (`sizes.hints`), else None.
+        """
+        queries = self.decoder_xyz_pos_embed(pulled_in(places), hints)
         for block, kept in zip(self.decoder_blocks, memory, strict=True):
             assert isinstance(block, Block)
             queries = block.ask(queries, kept)
         logits: Tensor = self.decoder_pred(self.decoder_norm(queries))
         return logits
 
-    def forward(self, images: Tensor, points: Tensor, valid: Tensor, places: Tensor) -> Tensor:
+    def forward(
+        self, images: Tensor, points: Tensor, valid: Tensor, places: Tensor, hints: Tensor | None = None
+    ) -> Tensor:
         """Logits [B, Q, 769]; arguments as of `encode` and `answer`."""
-        return self.answer(self.remember(self.encode(images, points, valid)), places)
+        return self.answer(self.remember(self.encode(images, points, valid)), places, hints)
 
 
 def _start(module: nn.Module) -> None:

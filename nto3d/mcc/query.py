@@ -21,10 +21,12 @@ from nto3d.types import BoolArray, ByteArray, FloatArray
 
 Answer = Callable[[Tensor], Tensor]  # places [Q, 3] -> logits [Q, 1 + 3 * 256]
 Progress = Callable[[int, int, int], None]  # pass, places asked in it so far, places of the pass
+Found = Callable[[int, FloatArray, ByteArray], None]  # pass, occupied places [K, 3] that are new in it, uint8 [K, 3]
 
-EXTENT = 3.0  # the lattice spans -3..3 on every axis, as the published demo's
+EXTENT = 3.0  # the published demo's lattice spans -3..3 on every axis
 TEMPERATURE = 0.1  # of the colour classes, as there
-FIRST_STRIDE = 4  # places; the first pass asks every fourth along each axis
+FIRST_STRIDES = (4, 2, 1)  # places along each axis; what the first pass may begin with
+SHELL = 0.2  # how wide the shell of occupied places is
 SLACK = 3.0  # logits below the threshold from where on a cell's inside is asked, too
 
 
@@ -63,29 +65,34 @@ def sweep(
     threshold: float,
     batch: int,
     progress: Progress | None = None,
-    first_stride: int = FIRST_STRIDE,
+    first_stride: int | None = None,
+    extent: float = EXTENT,
+    found: Found | None = None,
 ) -> Sweep:
     """Ask the network about a lattice, finely only where the threshold may be crossed.
 
-    The first pass asks every fourth place along each axis. A cell between eight asked places is looked into if one of
-    them, or of those around, comes within SLACK of the threshold; the passes halve the cells until every place of the
-    lattice is a corner. Occupancy is a shell a fifth wide, so that the first pass (a fifth apart at the usual
-    granularity of 0.05) does not step over it.
+    The first pass asks every fourth place along each axis, or every second or all: as far apart as the shell of
+    occupied places is wide (SHELL), so that it is not stepped over. A cell between eight asked places is looked into if
+    one of them, or of those around, comes within SLACK of the threshold; the passes halve the cells until every place
+    of the lattice is a corner.
 
     Args:
         answer: the network. granularity: between places, normalized units. threshold: probability of being occupied.
         batch: places asked at a time, which bounds the memory. progress: is told how far it is.
-        first_stride: a power of two; 1 asks everywhere.
+        first_stride: a power of two; 1 asks everywhere; None: as above. extent: the lattice spans -extent..extent on
+            every axis. found: is told after every pass what is new.
 
     Raises:
         ValueError: a number is impossible.
     """
-    if not (0 < granularity <= EXTENT and 0 < threshold < 1 and batch > 0):
+    if not (0 < granularity <= extent < math.inf and 0 < threshold < 1 and batch > 0):
         raise ValueError(f"expected positive numbers, a threshold below 1, got {granularity}, {threshold}, {batch}")
+    if first_stride is None:
+        first_stride = next(stride for stride in FIRST_STRIDES if stride * granularity <= 1.001 * SHELL or stride == 1)
     if first_stride < 1 or first_stride & (first_stride - 1):
         raise ValueError(f"expected a power of two as the first stride, got {first_stride}")
-    count = math.ceil(2 * EXTENT / granularity)
-    axis = (np.arange(count) - count / 2) * (2 * EXTENT / count)
+    count = math.ceil(2 * extent / granularity)
+    axis = (np.arange(count) - count / 2) * (2 * extent / count)
     level = math.log(threshold / (1.0 - threshold))
     logit = np.full((count, count, count), -np.inf, dtype=np.float32)
     colors: dict[str, list[NDArray[np.integer]]] = {"index": [], "rgb": []}
@@ -95,6 +102,7 @@ def sweep(
     stride, number = first_stride, 0
     while True:
         index = np.flatnonzero(wanted & ~known)
+        before = len(colors["index"])
         for start in range(0, len(index), batch):
             some = index[start : start + batch]
             places = axis[np.stack(np.unravel_index(some, logit.shape), axis=1)]
@@ -107,6 +115,10 @@ def sweep(
             if progress is not None:
                 progress(number, min(start + batch, len(index)), len(index))
         known |= wanted
+        if found is not None:
+            fresh = np.concatenate([np.zeros(0, dtype=np.int64), *colors["index"][before:]])
+            rgb = np.concatenate([np.zeros((0, 3), dtype=np.uint8), *colors["rgb"][before:]]).astype(np.uint8)
+            found(number, axis[np.stack(np.unravel_index(fresh, logit.shape), axis=1)], rgb)
         if stride == 1:
             break
         wanted = _closer(logit, level - SLACK, stride)

@@ -18,6 +18,7 @@ from nto3d.files import write_atomic
 from nto3d.mcc.model import Mcc, MccSizes
 from nto3d.torch_files import read_foreign
 
+BUNDLED = Path(__file__).with_name("bundled.safetensors")  # docs/mcc.md says how it was made
 SIZES_KEY = "mcc_sizes"  # of the metadata in our own files
 HEAD, DECODER_HEAD = 64, 32  # channels of a head in the published model, which its weights do not tell
 SHOWN = 3  # names in an error
@@ -35,13 +36,17 @@ def load_mcc(path: Path, device: torch.device | str = "cpu") -> Mcc:
     """
     if not path.is_file():
         raise InputError(f"{path}: expected weights of MCC, found no such file")
-    own = path.suffix == ".safetensors"
-    state, sizes = _read_own(path) if own else _read_published(path)
+    state, sizes = _read_own(path) if is_own(path) else _read_published(path)
     with torch.device("meta"):  # no memory and no random numbers for weights that are about to be replaced
         model = Mcc(sizes)
     _check(path, state, model.state_dict())
     model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
     return model.requires_grad_(False).eval().to(device)
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is one of `save_mcc`, by its name."""
+    return path.suffix == ".safetensors"
 
 
 def save_mcc(model: Mcc, path: Path, dtype: torch.dtype = torch.float16) -> None:

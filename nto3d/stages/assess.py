@@ -24,7 +24,7 @@ from nto3d.report.shade import Shading, guess_up, turntable
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.views import render_view
 from nto3d.training.log import History
-from nto3d.types import BoolArray, Mesh, Scene
+from nto3d.types import BoolArray, FloatArray, Mesh, Scene
 
 log = logging.getLogger("nto3d")
 REPORT_VIEWS = 6
@@ -109,6 +109,11 @@ def write_metrics(run_dir: Path, metrics: Mapping[str, float]) -> None:
     write_atomic(run_dir / METRICS_NAME, json.dumps(dict(metrics), indent=2) + "\n")
 
 
+def history_curves(history: History) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """What was logged, as the report draws it: name -> (steps [N], values [N])."""
+    return {name: (np.asarray(steps), np.asarray(values)) for name, (steps, values) in history.items()}
+
+
 def write_run_report(
     run_dir: Path,
     scene: Scene,
@@ -121,7 +126,6 @@ def write_run_report(
     rounds: Sequence[LiftRound] = (),
 ) -> None:
     """Write RUN/report.html; `rounds` are those of the lift, where there was one."""
-    curves = {name: (np.asarray(steps), np.asarray(values)) for name, (steps, values) in history.items()}
     up = guess_up(scene.cameras.cam_to_world[list(scene.train)])
     up = scene.world_from_normalized[:3, :3] @ up / scene.scale
     shadings = {"Shape": Shading.clay} | ({"Colour": Shading.color} if mesh.colors is not None else {})
@@ -134,7 +138,7 @@ def write_run_report(
         command=command,
         metrics=metrics,
         views=pictures.views,
-        curves=curves,
+        curves=history_curves(history),
         turntables=turntables,
         config_yaml=config_yaml,
         rounds=rounds,

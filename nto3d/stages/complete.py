@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from nto3d.config import SingleConfig
+from nto3d.config_single import SingleConfig
 from nto3d.mcc.inputs import SeenView
 from nto3d.mcc.model import Mcc
 from nto3d.mcc.query import sweep
 from nto3d.mcc.surface import shell_surface
+from nto3d.progress import progress_bar
+from nto3d.report.recording import Recording
 from nto3d.types import ByteArray, FloatArray, Mesh
 
 log = logging.getLogger("nto3d")
@@ -33,24 +35,47 @@ class Completion:
 
 
 @torch.no_grad()
-def complete(model: Mcc, seen: SeenView, config: SingleConfig) -> Completion:
+def complete(model: Mcc, seen: SeenView, config: SingleConfig, recording: Recording | None = None) -> Completion:
     """Ask the network where the object is, and take its surface.
+
+    Args:
+        model: the network. seen: the view. config: of the sweep. recording: is told what every pass finds.
 
     Raises:
         InputError: nothing is occupied at the threshold.
     """
+    recording = recording or Recording()
     device = next(model.parameters()).device
     view = (seen.image[None].to(device), seen.points[None].to(device), seen.valid[None].to(device))
     memory = model.remember(model.encode(*view))
 
+    hints = seen.hints if model.sizes.hints else None
+
     def answer(places: torch.Tensor) -> torch.Tensor:
-        return model.answer(memory, places[None].to(device))[0]
+        told = None if hints is None else torch.from_numpy(hints.at(places.numpy()))[None].to(device)
+        return model.answer(memory, places[None].to(device), told)[0]
 
-    def progress(number: int, done: int, whole: int) -> None:
-        if done == whole:
-            log.info("pass %d: %d places asked", number + 1, whole)
+    def fresh(number: int, places: FloatArray, colors: ByteArray) -> None:
+        recording.at("pass", number + 1)
+        radius = 0.5 * config.granularity * seen.scale
+        recording.points(f"completed/pass_{number + 1}", seen.to_camera(places), colors, radius)
 
-    found = sweep(answer, config.granularity, config.threshold, config.batch, progress)
+    with progress_bar("sweep") as update:
+
+        def progress(number: int, done: int, whole: int) -> None:
+            update(done, whole)
+            if done == whole:
+                log.info("pass %d: %d places asked", number + 1, whole)
+
+        found = sweep(
+            answer,
+            config.granularity,
+            config.threshold,
+            config.batch,
+            progress,
+            extent=config.extent,
+            found=fresh,
+        )
     mesh = shell_surface(found, config.half_width)
     # Turning x and y is a rotation: faces keep their sides
     mesh = Mesh(seen.to_camera(mesh.vertices), mesh.faces, mesh.colors)

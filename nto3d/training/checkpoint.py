@@ -27,7 +27,10 @@ MODEL_KEYS = ("mode", "scene.masks", "encoding.*", "field.*")
 TRAINING_KEYS = (*MODEL_KEYS, "seed", "segmenter.*", "prompts.*", "lift.*", "scene.*", "trainer.*")
 # Of no effect without a feature field
 _FEATURE_KEYS = ("field.feature_*", "trainer.feature_*", "trainer.loss.feature_weight")
-_FREE_KEYS = ("scene.path", "prompts.file", "trainer.checkpoint_every", "trainer.log_every", "trainer.image_every")
+_FREE_KEYS = (
+    *("scene.path", "prompts.file", "trainer.checkpoint_every", "trainer.log_every", "trainer.image_every"),
+    *("train_mcc.cache", "train_mcc.checkpoint_every", "train_mcc.log_every"),
+)
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

@@ -41,12 +41,24 @@ class Objective(Protocol):
         """Pictures uint8 [H, W, 3] by name, for TensorBoard."""
 
 
+class Optimizer(Protocol):
+    """What the loop asks of an optimizer; those of torch are such, and so are several of them that step together."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters, each with its learning rate `lr`, and with `base_lr`."""
+
+    def step(self) -> Any:
+        """Change the parameters by their gradients."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """When what happens.
 
     Attributes:
         steps: of the whole training. warmup: steps of linear warm-up. decay: learning rate at the end, as a share.
+        linear: whether the learning rate falls along a line rather than by the same share every step.
         clip_norm: largest norm of the gradient. checkpoint_every, log_every, image_every: steps (0: never).
     """
 
@@ -57,16 +69,19 @@ class Schedule:
     checkpoint_every: int
     log_every: int
     image_every: int
+    linear: bool = False
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step as a share of the base rate: linear warm-up, then exponential decay."""
+        """Learning rate of a step as a share of the base rate: linear warm-up, and decay."""
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        if self.linear:
+            return warm * (1.0 - (1.0 - self.decay) * step / self.steps)
         return warm * self.decay ** (step / self.steps)
 
 
 def fit(
     objective: Objective,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     schedule: Schedule,
     logger: RunLogger,
     save: Callable[[int], None],
@@ -80,7 +95,7 @@ def fit(
         objective: gives the loss. optimizer: each parameter group holds its base learning rate as `base_lr`.
         logger: is told of every step. save: writes a checkpoint of the state after so many steps; a fresh training
             saves the state before its first step, too.
-        scaler: for float16 on CUDA.
+        scaler: for float16 on CUDA, with one of torch's optimizers.
 
     Raises:
         InputError: the loss stopped being finite; the last good checkpoint stays.
@@ -102,15 +117,21 @@ def fit(
             stopping = stop.is_set()  # asked once: a later request waits for the next step, and its checkpoint
             due = done % schedule.log_every == 0 or done == schedule.steps
             saving = done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping
-            scaler.unscale_(optimizer)
+            if scaler.is_enabled():
+                assert isinstance(optimizer, torch.optim.Optimizer)
+                scaler.unscale_(optimizer)
             norm = torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
             if on_cpu or due or saving:  # on CUDA, looking waits for the device
                 # Gradient scaling expects infinite gradients now and then, and skips the step by itself.
                 checked = loss if scaler.is_enabled() else loss + norm
                 if not bool(torch.isfinite(checked)):
                     raise InputError(_not_finite(step, scalars, run_dir))
-            scaler.step(optimizer)
-            scaler.update()
+            if scaler.is_enabled():
+                assert isinstance(optimizer, torch.optim.Optimizer)
+                scaler.step(optimizer)
+                scaler.update()
+            else:
+                optimizer.step()
             if due:
                 rays, samples = objective.counts()
                 shown = objective.summary({name: float(value) for name, value in scalars.items()})

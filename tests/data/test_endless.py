@@ -7,8 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from nto3d.config_single import FIRST_HELD_OUT
+from nto3d.data.object_views import ObjectViews
 from nto3d.data.synthetic import shapes
-from nto3d.data.synthetic.endless import FIRST_HELD_OUT, ObjectViews, _sampled, random_object, render_views
+from nto3d.data.synthetic.endless import _sampled, random_object, render_views
 from nto3d.data.synthetic.families import FAMILIES
 from nto3d.data.synthetic.objects import Item
 from nto3d.data.synthetic.textures import Material, Pattern

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from nto3d.depth import base
-from nto3d.depth.base import PointMap, back_project, picture_size
-from nto3d.geometry.cameras import project
+from nto3d.depth.base import PointMap, back_project, picture_size, seen_surface
+from nto3d.geometry.cameras import intrinsics_from_fov, project
 
 INTRINSICS = np.array([[100.0, 0.0, 1.0], [0.0, 50.0, 0.5], [0.0, 0.0, 1.0]])
 
@@ -121,3 +121,28 @@ def test_a_picture_is_bytes_of_three_channels() -> None:
     for wrong in (np.zeros((4, 5, 3)), np.zeros((4, 5), np.uint8), np.zeros((4, 5, 4), np.uint8)):
         with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\]"):
             picture_size(wrong)
+
+
+def test_the_seen_surface_faces_the_camera_and_tears_where_the_depth_jumps() -> None:
+    depth = np.full((20, 30), 2.0)
+    depth[:, 15:] = 4.0
+    mask = np.zeros((20, 30), dtype=np.bool_)
+    mask[5:15, 5:25] = True
+    image = np.full((20, 30, 3), 90, dtype=np.uint8)
+    mesh = seen_surface(back_project(depth, intrinsics_from_fov(depth.shape, 50.0)), mask, image)
+    assert len(mesh.vertices) == 10 * 20
+    assert len(mesh.faces) == 2 * (9 * 9 + 9 * 9)  # not across columns 14 and 15
+    corners = mesh.vertices[mesh.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert (normals[:, 2] < 0).all()  # towards the camera
+    assert mesh.colors is not None
+    assert (mesh.colors == 90).all()
+
+
+def test_the_seen_surface_of_a_large_picture_is_thinned() -> None:
+    found = back_project(np.full((480, 720), 2.0), intrinsics_from_fov((480, 720), 50.0))
+    mask, picture = np.ones((480, 720), dtype=np.bool_), np.zeros((480, 720, 3), dtype=np.uint8)
+    assert len(seen_surface(found, mask, picture).vertices) == 160 * 240
+    lonely = np.zeros_like(mask)
+    lonely[3, 3] = True
+    assert len(seen_surface(found, lonely, picture).faces) == 0

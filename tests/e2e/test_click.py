@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -18,7 +19,9 @@ from nto3d.config import SceneConfig
 from nto3d.data.load import load_scene
 from nto3d.evaluate.masks import iou
 from nto3d.types import Scene
+from tests.report.test_recording import entities
 
+RERUN = importlib.util.find_spec("rerun") is not None
 SAMPLE = Path(__file__).resolve().parents[2] / "datasets" / "sample"
 SHRINK, EVERY = 3, 2  # of the sample's 32 pictures of 320 x 240
 CLICK = ("scene=dtu", f"scene.downscale={SHRINK}", "trainer=smoke", "device=cpu", "threads=1", "logger=none")
@@ -56,7 +59,8 @@ def clicked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "true", folder / "false")
     falsify(folder / "false" / "mask")
     threads = torch.get_num_threads()
-    for name, rest in (("true", ()), ("false", ("trainer.steps=2", "export.resolution=16", "evaluate.report=false"))):
+    short = ("trainer.steps=2", "export.resolution=16", "evaluate.report=false")
+    for name, rest in (("true", ("viewer=rerun",) if RERUN else ()), ("false", short)):
         assert main([*CLICK, f"scene.path={folder / name}", f"output={folder / name / 'run'}", *rest]) == 0
     torch.set_num_threads(threads)
     return folder
@@ -121,3 +125,21 @@ def test_the_same_click_gives_the_same_masks_whatever_lies_in_the_mask_folder(cl
         assert np.array_equal(mask, other)
     metrics = [json.loads((clicked / name / "run" / "metrics.json").read_text()) for name in ("true", "false")]
     assert metrics[1]["lift_mask_iou"] < 0.1 < metrics[0]["lift_mask_iou"]  # they measure, and nothing else
+
+
+@pytest.mark.skipif(not RERUN, reason="rerun-sdk is not installed")
+def test_the_recording_follows_the_rounds(clicked: Path, toys: Scene) -> None:
+    run = clicked / "true" / "run"
+    known = entities(run / "recording.rrd", "round")
+    rounds = [int(row["round"]) for row in csv.DictReader((run / "rounds.csv").open())]
+    views = [f"/views/{view:03d}_{Path(name).stem}" for view, name in enumerate(toys.names)]
+    for view in views:
+        assert known[f"{view}/picture"] == [None]
+        when = known[f"{view}/mask"]
+        assert when[:2] == [None, 0]  # colours; what was carried from the click
+        assert set(when[2:]) <= set(rounds[1:])
+        assert len(set(when)) == len(when)
+    assert any(len(known[f"{view}/mask"]) > 2 for view in views)
+    assert known["/views/000_000000/prompt"] == [None]
+    assert known["/rounds/iou"] == rounds
+    assert known["/mesh"] == [len(rounds)]

@@ -19,6 +19,7 @@ from nto3d.cli import main
 from nto3d.mcc.model import Mcc, MccSizes
 from nto3d.mcc.weights import save_mcc
 from tests.helpers import WrittenScene, write_dtu_scene
+from tests.report.test_recording import entities
 
 SIZES = MccSizes(32, 8, 16, 4, 24, 1, 3, 16, 1, 4)
 CENTER, RADIUS, HALF = (0.2, -0.1, 0.9), 1.2, 0.1  # of the ball, normalized
@@ -142,3 +143,20 @@ def test_nothing_but_the_target_s_depth_counts(scene: WrittenScene, capfd: pytes
     np.save("depth.npy", np.where(scene.masks[0], 0.0, 5.0).astype(np.float32))
     assert main([*RUN, *REST, "depth=file", "depth.path=depth.npy"]) == 2
     assert "at least 16 pixels with a depth, got 0" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_a_recording_holds_what_the_run_found(scene: WrittenScene) -> None:
+    pytest.importorskip("rerun")
+    assert main([*RUN, *REST, "viewer=rerun"]) == 0
+    found = entities(Path("run/recording.rrd"), "pass")
+    assert {"/camera", "/camera/picture", "/camera/mask", "/camera/depth", "/seen", "/mesh"} <= set(found)
+    assert found["/seen"] == [0]
+    assert [found[f"/completed/pass_{number}"] for number in (1, 2)] == [[1], [2]]
+    assert found["/mesh"] == [2]
+
+
+def test_a_run_that_fails_leaves_no_recording(scene: WrittenScene) -> None:
+    pytest.importorskip("rerun")
+    assert main([*RUN, *REST, "viewer=rerun", "scene.view=99"]) == 2
+    assert main([*RUN, *REST, "viewer=rerun", "depth=file", "depth.path=nowhere.npy"]) == 2
+    assert not Path("run").exists()

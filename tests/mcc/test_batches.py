@@ -50,7 +50,10 @@ def at_origin() -> Subject:
     """A surface of one green point at the origin, which stretching and turning leave there."""
     seen = subject_of(bowl())
     return dataclasses.replace(
-        seen, surface=np.zeros((1, 3), dtype=np.float32), rgb=np.array([[0, 200, 0]], dtype=np.uint8)
+        seen,
+        surface=np.zeros((1, 3), dtype=np.float32),
+        rgb=np.array([[0, 200, 0]], dtype=np.uint8),
+        place=np.eye(3, 4),
     )
 
 
@@ -71,8 +74,8 @@ class Fixed:
 
 def test_surface_is_normalized_by_what_is_seen(subject: Subject) -> None:
     _, points, mask = bowl()
-    assert subject.surface.mean(axis=0).tolist() == pytest.approx([0.0] * 3, abs=1e-6)
-    assert subject.surface.std(axis=0, ddof=1).mean() == pytest.approx(1.0, rel=1e-6)
+    assert subject.normalized.mean(axis=0).tolist() == pytest.approx([0.0] * 3, abs=1e-6)
+    assert subject.normalized.std(axis=0, ddof=1).mean() == pytest.approx(1.0, rel=1e-6)
     # x and y are turned around, z is not
     scale = points[mask].std(axis=0, ddof=1).mean()
     step = (subject.points[8, 9] - subject.points[8, 8]) * scale
@@ -81,7 +84,7 @@ def test_surface_is_normalized_by_what_is_seen(subject: Subject) -> None:
 
 def test_unaugmented_example_is_the_view(subject: Subject) -> None:
     example = make_example(subject, Places(), PLAIN, generator(0, 0, 0))
-    assert torch.equal(example.image, subject.image)
+    assert torch.equal(example.image, subject.image / 255)
     assert torch.equal(example.valid, subject.valid)
     assert torch.allclose(example.points, subject.points, atol=1e-6)
     assert example.places.shape == (550, 3)
@@ -90,7 +93,7 @@ def test_unaugmented_example_is_the_view(subject: Subject) -> None:
 
 def test_answers_are_those_of_the_nearest_surface_point(subject: Subject) -> None:
     example = make_example(subject, Places(count=400, near=0.5), PLAIN, generator(1, 2, 3))
-    distance, index = nearest(example.places, torch.from_numpy(subject.surface))
+    distance, index = nearest(example.places, torch.from_numpy(subject.normalized))
     assert torch.equal(example.occupied, distance < 0.1)
     assert torch.equal(example.rgb, torch.from_numpy(subject.rgb)[index])
     assert 20 < int(example.occupied.sum()) < 380
@@ -103,7 +106,7 @@ def test_uniform_places_come_first(subject: Subject) -> None:
     assert uniform.mean(dim=0).tolist() == pytest.approx([0.0] * 3, abs=0.2)
     assert uniform.std(dim=0).tolist() == pytest.approx([3**0.5] * 3, abs=0.08)  # 6 / sqrt(12)
     # a normal deviate of three axes is 0.15 * 4.5 long in one of a hundred thousand
-    distance, _ = nearest(example.places[1500:], torch.from_numpy(subject.surface))
+    distance, _ = nearest(example.places[1500:], torch.from_numpy(subject.normalized))
     assert float(distance.max()) < 0.15 * 4.5
     assert example.occupied[1500:].float().mean() > 3 * example.occupied[:1500].float().mean()
 
@@ -112,10 +115,10 @@ def test_a_flip_is_the_view_of_a_mirrored_world(subject: Subject) -> None:
     image, points, mask = bowl()
     mirrored = subject_of((image[:, ::-1], points[:, ::-1] * (-1.0, 1.0, 1.0), mask[:, ::-1]))
     example = make_example(subject, ON_SURFACE, Augmentation(0.0, 0.0, 0.0, flip=1.0), generator(0, 0, 0))
-    assert torch.allclose(example.image, mirrored.image, atol=1e-5)
+    assert torch.allclose(example.image, mirrored.image / 255, atol=2 / 255)
     assert torch.equal(example.valid, mirrored.valid)
     assert torch.allclose(example.points, mirrored.points, atol=1e-5)
-    distance, index = nearest(example.places, torch.from_numpy(mirrored.surface))
+    distance, index = nearest(example.places, torch.from_numpy(mirrored.normalized))
     assert float(distance.max()) < 1e-5
     assert torch.equal(example.rgb, torch.from_numpy(mirrored.rgb)[index])
     assert not torch.allclose(example.points, subject.points, atol=1e-2)
@@ -124,7 +127,7 @@ def test_a_flip_is_the_view_of_a_mirrored_world(subject: Subject) -> None:
 def test_half_of_the_examples_are_flipped(subject: Subject) -> None:
     plan = Augmentation(0.0, 0.0, 0.0, flip=0.5)
     flipped = [
-        not torch.equal(make_example(subject, ON_SURFACE, plan, generator(0, 0, index)).image, subject.image)
+        not torch.equal(make_example(subject, ON_SURFACE, plan, generator(0, 0, index)).image, subject.image / 255)
         for index in range(60)
     ]
     assert 15 <= sum(flipped) <= 45

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from nto3d.errors import InputError
-from nto3d.mcc.inputs import SeenView, seen_view
+from nto3d.mcc.inputs import SeenView, _resizing, seen_view
 from tests.mcc.formula import SMALL as SIZES
 
 
@@ -86,3 +87,13 @@ def test_next_to_no_points_are_one_line() -> None:
         seen_view(image, np.ones_like(points), mask, SIZES)
     with pytest.raises(ValueError, match="expected picture and points"):
         seen_view(image[:-1], points, mask, SIZES)
+
+
+@pytest.mark.parametrize(("side", "image"), [(100, 56), (37, 224), (900, 224), (64, 800)])
+def test_one_matrix_resizes_like_the_two_resizes_of_the_published_code(side: int, image: int) -> None:
+    torch.manual_seed(0)
+    picture = torch.rand(1, 3, side, side)
+    large = functional.interpolate(picture, 800, mode="bilinear", align_corners=False)
+    small = functional.interpolate(large, scale_factor=image / 800, mode="bilinear", align_corners=False)
+    resize = _resizing(side, image)
+    assert torch.allclose(resize @ picture[0] @ resize.T, small[0], atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
@@ -14,22 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.mcc.attention import Block
-from nto3d.mcc.model import FAR, Mcc, MccSizes, position_table, pulled_in
+from nto3d.mcc.model import FAR, Mcc, MccSizes, position_table, pulled_in, waves
+from nto3d.mcc.weights import load_mcc, save_mcc
+from tests.mcc.formula import SMALL as SHALLOW
 from tests.mcc.formula import formula_weights, wave
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "mcc"
-SMALL = MccSizes(
-    image=32,
-    patch=8,
-    points=16,
-    window=4,
-    width=24,
-    depth=2,
-    heads=3,
-    decoder_width=16,
-    decoder_depth=3,
-    decoder_heads=4,
-)
+SMALL = dataclasses.replace(SHALLOW, depth=2, decoder_depth=3)
 
 
 def small_model() -> Mcc:
@@ -189,3 +181,24 @@ def test_two_thousand_queries_are_three_times_as_fast_as_masked_attention() -> N
     torch.testing.assert_close(own, found, rtol=1e-4, atol=1e-4)
     print(f"2,000 queries: {min(seconds['own']):.2f} s, masked attention {min(seconds['twin']):.2f} s")
     assert min(seconds["twin"]) > 3.0 * min(seconds["own"])
+
+
+def test_waves_by_hand() -> None:
+    told = waves(torch.tensor([[3.0, -6.0, 1.0]]), 2)[0]
+    assert told[:3].tolist() == [3.0, -6.0, 1.0]
+    # wave lengths 12 and 6: a quarter and a half of a wave at x = 3, a half (backwards) and a whole one at y = -6
+    assert told[3:9].tolist() == pytest.approx([1.0, 0.0, 0.5, 0.0, 0.0, math.sqrt(0.75)], abs=1e-6)
+    assert told[9:].tolist() == pytest.approx([0.0, -1.0, math.sqrt(0.75), -1.0, 1.0, 0.5], abs=1e-6)
+    assert waves(told, 0) is told
+
+
+def test_a_network_with_waves_is_saved_with_them(tmp_path: Path) -> None:
+    model = Mcc(dataclasses.replace(SMALL, frequencies=3)).eval()
+    assert model.decoder_xyz_pos_embed.pos_embed.weight.shape == (SMALL.decoder_width, 21)
+    assert model.xyz_pos_embed.pos_embed.weight.shape == (SMALL.width, 21)
+    save_mcc(model, tmp_path / "a.safetensors", torch.float32)
+    loaded = load_mcc(tmp_path / "a.safetensors")
+    view = torch.rand(1, 3, SMALL.image, SMALL.image), torch.randn(1, SMALL.points, SMALL.points, 3)
+    valid, places = torch.rand(1, SMALL.points, SMALL.points) < 0.5, torch.randn(1, 5, 3)
+    with torch.no_grad():
+        assert torch.equal(loaded(*view, valid, places), model(*view, valid, places))

@@ -71,7 +71,7 @@ def test_no_more_places_at_a_time_than_allowed_and_none_twice() -> None:
         seen.append(places.numpy().copy())
         return ball(places)
 
-    found = sweep(counted, 0.1, 0.3, 777, lambda *values: passes.append(values))
+    found = sweep(counted, 0.1, 0.3, 777, lambda *values: passes.append(values), first_stride=4)
     assert max(sizes) == 777
     assert sum(sizes) == found.asked
     assert len(np.unique(np.concatenate(seen).round(5), axis=0)) == found.asked
@@ -99,7 +99,7 @@ def test_colours_belong_to_their_places() -> None:
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
-    found = sweep(lambda places: logits_of(torch.full((len(places),), 9.0)), 0.2, 0.3, 4096)
+    found = sweep(lambda places: logits_of(torch.full((len(places),), 9.0)), 0.2, 0.3, 4096, first_stride=4)
     assert not found.occupied.any()
     assert found.rgb.shape == (0, 3)
     assert found.asked == 8**3  # every fourth of 30
@@ -119,3 +119,49 @@ def test_impossible_numbers_are_refused(values: tuple[float, float, int, int]) -
     granularity, threshold, batch, stride = values
     with pytest.raises(ValueError, match="expected"):
         sweep(ball, granularity, threshold, batch, first_stride=stride)
+
+
+def test_every_pass_tells_what_is_new() -> None:
+    passes: list[tuple[int, np.ndarray, np.ndarray]] = []
+    found = sweep(ball, 0.05, 0.3, 2**14, found=lambda *told: passes.append(told))
+    assert [number for number, _, _ in passes] == [0, 1, 2]
+    told = np.concatenate([places for _, places, _ in passes])
+    assert len(told) == found.occupied.sum() == len(np.unique(told.round(4), axis=0))
+    assert {tuple(place) for place in told.round(4)} == {tuple(place) for place in found.places.round(4)}
+    assert all(len(places) == len(rgb) for _, places, rgb in passes)
+
+
+def test_a_pass_without_anything_new_tells_nothing() -> None:
+    passes: list[int] = []
+    sweep(
+        lambda places: logits_of(torch.full((len(places),), 9.0)),
+        0.05,
+        0.3,
+        2**16,
+        found=lambda number, places, rgb: passes.append(len(places)),
+    )
+    assert set(passes) == {0}
+
+
+@pytest.mark.parametrize(("granularity", "first"), [(0.05, 4), (0.1, 2), (0.2, 1), (0.5, 1)])
+def test_the_first_pass_does_not_step_over_the_shell(granularity: float, first: int) -> None:
+    asked: list[Tensor] = []
+
+    def answer(places: Tensor) -> Tensor:
+        asked.append(places)
+        return ball(places)
+
+    fine, same = sweep(answer, granularity, 0.3, 2**24), sweep(ball, granularity, 0.3, 2**24, first_stride=first)
+    assert fine.asked == same.asked
+    steps = asked[0][:, 2].unique().diff()
+    assert steps.tolist() == pytest.approx([first * granularity] * len(steps), rel=1e-4)
+
+
+def test_a_larger_box_is_asked_where_told() -> None:
+    def far(places: Tensor) -> Tensor:
+        return logits_of((places - torch.tensor([0.0, 0.0, 3.6])).norm(dim=1) - 0.4)
+
+    assert not sweep(far, 0.1, 0.3, 2**16).occupied[:, :, -1].all()
+    wide = sweep(far, 0.1, 0.3, 2**16, extent=4.5)
+    assert wide.logit.shape == (90, 90, 90)
+    assert wide.places[:, 2].max() > 3.9

@@ -1,6 +1,7 @@
 """Endless procedural objects, each seen from a few sides: what a network that completes objects learns from.
 
-A seed is an object, of the families in turn. Seeds from FIRST_HELD_OUT on are for evaluation and never for training.
+A seed is an object, of the families in turn. Seeds from `config_single.FIRST_HELD_OUT` on are for
+evaluation and never for training.
 An object costs some tenths of a second on one core, so it can be made while training.
 
 Letters: V views, H W picture, N surface points. Shapes are in millimetres, z up; what is handed out is in the object's
@@ -10,13 +11,13 @@ frame: normalized, its bounding box centred at the origin, its farthest point at
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
+from nto3d.data.object_views import ObjectViews
 from nto3d.data.synthetic import shapes
 from nto3d.data.synthetic.families import FAMILIES, REACH, any_turn, posed
 from nto3d.data.synthetic.objects import Item
@@ -24,45 +25,11 @@ from nto3d.data.synthetic.raycast import RayScene, light_directions
 from nto3d.data.synthetic.shapes import Floats, Sdf, Solid
 from nto3d.data.synthetic.textures import Material, Pattern, Rgb
 from nto3d.data.synthetic.viewpoints import View, look_at
-from nto3d.geometry.cameras import unproject
-from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray
+from nto3d.types import ByteArray, Cameras, Mesh
 
-FIRST_HELD_OUT = 1_000_000
 CELLS = 56  # of marching cubes along the longest side
 POINTS = 20_000  # on the surface, as many as the published model was trained with
 ON_TABLE = 0.25  # share of the objects that stand on a table
-
-
-@dataclass(frozen=True)
-class ObjectViews:
-    """An object, as V cameras see it and as it is.
-
-    Attributes:
-        images: uint8 [V, H, W, 3]. depths: float32 [V, H, W], z along the optical axis, 0 beside the object.
-        masks: bool [V, H, W], true on the object. cameras: world is the object's frame.
-        surface: float32 [N, 3], spread evenly over the whole surface, object's frame. surface_rgb: uint8 [N, 3], as lit
-            in the pictures. name: of its family.
-    """
-
-    name: str
-    images: ByteArray
-    depths: FloatArray
-    masks: BoolArray
-    cameras: Cameras
-    surface: FloatArray
-    surface_rgb: ByteArray
-
-    def points(self, view: int) -> FloatArray:
-        """Point map [H, W, 3] of a view, its camera's frame (OpenCV axes); the origin beside the object."""
-        height, width = self.cameras.size
-        xy = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float64)
-        return unproject(self.cameras.intrinsics[view], np.eye(3, 4), xy, self.depths[view])
-
-    def surface_in_camera(self, view: int) -> FloatArray:
-        """The surface points [N, 3] in a view's camera frame (OpenCV axes)."""
-        pose = self.cameras.cam_to_world[view]
-        seen: FloatArray = (self.surface - pose[:, 3]) @ pose[:, :3]
-        return seen
 
 
 def random_object(seed: int) -> Item:
@@ -121,6 +88,12 @@ def render_views(
         surface=surface.astype(np.float32),
         surface_rgb=_lit(rays, surface, normals, ambient),
     )
+
+
+def object_mesh(item: Item, cells: int = CELLS) -> Mesh:
+    """The whole surface of an object, its frame: that of `render_views`, given the same cells."""
+    solid, _, _ = _normalized(item, cells)
+    return Mesh(solid.vertices.astype(np.float32), solid.faces, None)
 
 
 def _bounds(sdf: Sdf, cells: int = 24) -> tuple[Floats, Floats]:

@@ -1,0 +1,104 @@
+"""Many procedural objects, made on several processes and, where a folder is given, kept on the disk.
+
+Letters: V views, H W picture, N surface points.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nto3d.data.synthetic.endless import CELLS, POINTS, ObjectViews, random_object, render_views
+from nto3d.files import write_atomic
+from nto3d.types import Cameras
+
+_ARRAYS = ("images", "depths", "intrinsics", "cam_to_world", "surface", "surface_rgb")
+_AT_ONCE = 4  # objects that a process is handed at a time
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """How every object of a pool is looked at.
+
+    Attributes:
+        views: V. side: H = W. points: N. cells: of marching cubes along an object's longest side.
+        cache: a folder where the objects are kept, or None.
+    """
+
+    views: int = 3
+    side: int = 128
+    points: int = POINTS
+    cells: int = CELLS
+    cache: Path | None = None
+
+
+def make_objects(seeds: Sequence[int], spec: PoolSpec, workers: int = 1) -> Iterator[ObjectViews]:
+    """The objects of seeds, in their order; the same whatever the workers and whether they were kept.
+
+    Args:
+        seeds: one an object. workers: processes; 1 makes them in this one.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    if workers <= 1 or len(seeds) <= _AT_ONCE:
+        for seed in seeds:
+            yield one_object(seed, spec)
+        return
+    # A fresh interpreter each: forking a process that runs threads of torch can hang
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        try:
+            yield from pool.map(one_object, seeds, [spec] * len(seeds), chunksize=_AT_ONCE)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def one_object(seed: int, spec: PoolSpec) -> ObjectViews:
+    """The object of a seed: read where it was kept, made (and kept) where not.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    if spec.cache is None:
+        return _made(seed, spec)
+    path = spec.cache / f"{spec.views}x{spec.side}_{spec.points}_{spec.cells}" / f"{seed:07d}.npz"
+    kept = _read(path)
+    if kept is not None:
+        return kept
+    item = _made(seed, spec)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {
+        "name": np.array(item.name),
+        **{"images": item.images, "depths": item.depths, "surface": item.surface, "surface_rgb": item.surface_rgb},
+        **{"intrinsics": item.cameras.intrinsics, "cam_to_world": item.cameras.cam_to_world},
+    }
+    np.savez_compressed(buffer, **arrays)
+    write_atomic(path, buffer.getbuffer())
+    return item
+
+
+def _made(seed: int, spec: PoolSpec) -> ObjectViews:
+    return render_views(random_object(seed), seed, spec.views, (spec.side, spec.side), spec.cells, spec.points)
+
+
+def _read(path: Path) -> ObjectViews | None:
+    """What was kept; None where there is nothing, or a damaged file (made anew)."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images, depths, intrinsics, poses, surface, rgb = (file[name] for name in _ARRAYS)
+            name = str(file["name"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    cameras = Cameras(intrinsics, poses, (images.shape[1], images.shape[2]))
+    return ObjectViews(name, images, depths, depths > 0, cameras, surface, rgb)

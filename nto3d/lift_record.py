@@ -1,0 +1,34 @@
+"""What a run on many pictures tells its recording (see `report.recording`): views, and their masks round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+
+import numpy as np
+
+from nto3d.report.recording import Recording
+from nto3d.types import BoolArray, Scene
+
+
+def view_entity(scene: Scene, view: int) -> str:
+    """Where a view is kept: its number and the name of its picture."""
+    return f"views/{view:03d}_{PurePath(scene.names[view]).stem}"
+
+
+def record_views(recording: Recording, scene: Scene) -> None:
+    """Cameras, in the world's frame and unit, and pictures."""
+    cameras, matrix = scene.cameras, scene.world_from_normalized
+    for view in range(len(cameras)):
+        pose = cameras.cam_to_world[view]
+        rotation = matrix[:3, :3] / scene.scale @ pose[:, :3]
+        center = matrix[:3, :3] @ pose[:, 3] + matrix[:3, 3]
+        entity = view_entity(scene, view)
+        recording.camera(entity, cameras.intrinsics[view], np.column_stack([rotation, center]), cameras.size)
+        recording.picture(f"{entity}/picture", scene.images[view])
+
+
+def record_masks(recording: Recording, scene: Scene, masks: Mapping[int, BoolArray]) -> None:
+    """Masks [H, W] of views; those that have not changed are not kept again."""
+    for view, mask in masks.items():
+        recording.mask(f"{view_entity(scene, view)}/mask", mask)

@@ -1,0 +1,186 @@
+"""A recording of a run for the Rerun viewer (viewer=rerun): what is known, when it became known.
+
+Entities of a run on one picture, in the camera's frame (OpenCV axes) and the depth's unit:
+    camera, camera/picture, camera/prompt, camera/mask, camera/depth, seen, completed/pass_N, mesh
+Entities of a run on many pictures, in the world's frame and unit:
+    views/NAME, views/NAME/picture, views/NAME/prompt, views/NAME/mask, rounds/agreement, rounds/iou, mesh
+Timelines: `pass` of the sweep; `round` of the lift (0: the click, carried to all views; the mesh comes one later).
+
+Letters: H W picture, N points.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from nto3d.config import ViewerName
+from nto3d.errors import InputError
+from nto3d.types import BoolArray, ByteArray, FloatArray, Mesh, Prompts
+
+if TYPE_CHECKING:
+    import rerun
+
+JPEG_QUALITY = 90
+TARGET_CLASS = 1
+TARGET_COLOR = (255, 140, 0, 120)  # of masks, over the picture
+ON, BESIDE = (0, 200, 0), (220, 0, 0)  # points of a prompt
+
+
+class Recording:
+    """Keeps nothing: what a run without a viewer tells. Use it in a `with`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+
+    def at(self, timeline: str, number: int) -> None:
+        """What follows became known then."""
+
+    def camera(self, entity: str, intrinsics: FloatArray, cam_to_world: FloatArray, size: tuple[int, int]) -> None:
+        """A camera, always there. intrinsics: [3, 3] pixels. cam_to_world: [3, 4], OpenCV axes. size: (H, W)."""
+
+    def picture(self, entity: str, picture: ByteArray) -> None:
+        """A picture uint8 [H, W, 3], always there."""
+
+    def prompt(self, entity: str, prompts: Prompts) -> None:
+        """What points at the target, always there."""
+
+    def mask(self, entity: str, mask: BoolArray) -> None:
+        """A mask [H, W]; one that has not changed is not kept again."""
+
+    def depth(self, entity: str, depth: FloatArray) -> None:
+        """Depth [H, W] along the optical axis, 0 where unknown."""
+
+    def points(self, entity: str, points: FloatArray, colors: ByteArray, radius: float) -> None:
+        """Points [N, 3] with colours uint8 [N, 3]."""
+
+    def scalar(self, entity: str, value: float) -> None:
+        """A number; one that is not a number is not kept."""
+
+    def mesh(self, entity: str, mesh: Mesh) -> None:
+        """A mesh."""
+
+
+class RerunRecording(Recording):
+    """Writes a .rrd file, under a temporary name until it is closed.
+
+    Args:
+        path: of the file; an older one is replaced when this one is whole. application: shown by the viewer.
+
+    Raises:
+        InputError: rerun-sdk is not installed, or the file cannot be written.
+    """
+
+    def __init__(self, path: Path, application: str) -> None:
+        if importlib.util.find_spec("rerun") is None:
+            raise InputError(
+                "viewer=rerun: expected the package rerun-sdk, it is not installed: pip install rerun-sdk==0.41.0"
+            )
+        import rerun  # only where wanted: it is large
+
+        self._rerun = rerun
+        self._path, self._temporary = path, path.with_name(f".{path.name}.tmp")
+        self._stream = rerun.RecordingStream(application)
+        try:
+            self._stream.save(self._temporary)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(f"cannot write {path}: {error}") from error
+        self._stream.log("/", rerun.ViewCoordinates.RDF, static=True)
+        self._masks: dict[str, BoolArray] = {}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file; what a run that failed has told so far is kept, too."""
+        self._stream.flush()
+        self._stream.disconnect()
+        try:
+            self._temporary.replace(self._path)
+        except OSError as failure:
+            if error is None:
+                raise InputError(f"cannot write {self._path}: {failure.strerror}") from failure
+
+    def at(self, timeline: str, number: int) -> None:
+        """See `Recording`."""
+        self._stream.set_time(timeline, sequence=number)
+
+    def camera(self, entity: str, intrinsics: FloatArray, cam_to_world: FloatArray, size: tuple[int, int]) -> None:
+        """See `Recording`."""
+        rerun = self._rerun
+        pose = rerun.Transform3D(translation=cam_to_world[:, 3], mat3x3=cam_to_world[:, :3])
+        # Rerun's pixels have their corner at an integer, ours their centre
+        shifted = intrinsics + np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+        lens = rerun.Pinhole(
+            image_from_camera=shifted, resolution=[size[1], size[0]], camera_xyz=rerun.ViewCoordinates.RDF
+        )
+        self._log(entity, pose, always=True)
+        self._log(entity, lens, always=True)
+
+    def picture(self, entity: str, picture: ByteArray) -> None:
+        """See `Recording`."""
+        self._log(entity, self._rerun.Image(picture).compress(jpeg_quality=JPEG_QUALITY), always=True)
+
+    def prompt(self, entity: str, prompts: Prompts) -> None:
+        """See `Recording`."""
+        rerun = self._rerun
+        colors = [ON if label else BESIDE for label in prompts.labels]
+        if len(prompts.points):
+            self._log(entity, rerun.Points2D(prompts.points + 0.5, colors=colors, radii=-6.0), always=True)
+        if prompts.box is not None:
+            box = np.asarray(prompts.box, dtype=np.float64) + 0.5
+            shown = rerun.Boxes2D(array=box[None], array_format=rerun.Box2DFormat.XYXY, colors=[ON])
+            self._log(f"{entity}/box", shown, always=True)
+
+    def mask(self, entity: str, mask: BoolArray) -> None:
+        """See `Recording`."""
+        rerun, before = self._rerun, self._masks.get(entity)
+        if before is not None and np.array_equal(before, mask):
+            return
+        if before is None:
+            self._log(entity, rerun.AnnotationContext([(TARGET_CLASS, "target", TARGET_COLOR)]), always=True)
+        self._masks[entity] = mask.copy()
+        self._log(entity, rerun.SegmentationImage(mask.astype(np.uint8) * TARGET_CLASS))
+
+    def depth(self, entity: str, depth: FloatArray) -> None:
+        """See `Recording`."""
+        self._log(entity, self._rerun.DepthImage(np.asarray(depth, dtype=np.float32), meter=1.0))
+
+    def points(self, entity: str, points: FloatArray, colors: ByteArray, radius: float) -> None:
+        """See `Recording`."""
+        self._log(entity, self._rerun.Points3D(points, colors=colors, radii=radius))
+
+    def scalar(self, entity: str, value: float) -> None:
+        """See `Recording`."""
+        if np.isfinite(value):
+            self._log(entity, self._rerun.Scalars(value))
+
+    def mesh(self, entity: str, mesh: Mesh) -> None:
+        """See `Recording`."""
+        shown = self._rerun.Mesh3D(
+            vertex_positions=mesh.vertices, triangle_indices=mesh.faces, vertex_colors=mesh.colors
+        )
+        self._log(entity, shown)
+
+    def _log(self, entity: str, what: rerun.AsComponents | Any, always: bool = False) -> None:
+        self._stream.log(entity, what, static=always)
+
+
+def open_recording(viewer: ViewerName, path: Path, application: str) -> Recording:
+    """The recording that a run tells what it finds.
+
+    Args:
+        path: of the file. application: shown by the viewer.
+
+    Raises:
+        InputError: the viewer's package is not installed, or the file cannot be written.
+    """
+    return RerunRecording(path, application) if viewer is ViewerName.rerun else Recording()

@@ -1,0 +1,123 @@
+"""How well a network completes objects of which everything is known (Wu et al. 2023, section 4).
+
+Letters: N surface points, S seen points, K occupied places.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nto3d.data.object_views import ObjectViews
+from nto3d.mcc.batches import Subject, make_subject
+from nto3d.mcc.hints import Hints
+from nto3d.mcc.measure import FScore, f_score, hidden_coverage
+from nto3d.mcc.model import Mcc, MccSizes
+from nto3d.mcc.query import EXTENT, Sweep, sweep
+from nto3d.types import FloatArray
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A view to measure with.
+
+    Attributes:
+        subject: the view as the network takes it. seen: [S, 3] every point of the target that it shows, in the
+            network's frame.
+    """
+
+    subject: Subject
+    seen: FloatArray
+
+    @classmethod
+    def of(cls, item: ObjectViews, view: int, sizes: MccSizes, margin: int) -> HeldOut:
+        """A view of an object."""
+        subject, pose = subject_of(item, view, sizes, margin), item.cameras.cam_to_world[view]
+        points = item.points(view)[item.masks[view]] @ pose[:, :3].T + pose[:, 3]
+        return cls(subject, points @ subject.place[:, :3].T + subject.place[:, 3])
+
+
+def subject_of(item: ObjectViews, view: int, sizes: MccSizes, margin: int) -> Subject:
+    """A view of an object as the network takes it; the object's frame is the surface's.
+
+    Raises:
+        InputError: the view shows next to nothing of the object.
+    """
+    points, mask, pose = item.points(view), item.masks[view], item.cameras.cam_to_world[view]
+    return make_subject(item.images[view], points, mask, item.surface, item.surface_rgb, sizes, margin, pose)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """One object, completed, in the network's frame.
+
+    Attributes:
+        found: the sweep. truth: [N, 3] the surface. seen: [S, 3].
+    """
+
+    found: Sweep
+    truth: FloatArray
+    seen: FloatArray
+
+    def places(self, threshold: float) -> FloatArray:
+        """Occupied places [K, 3] at a threshold, not below that of the sweep."""
+        return self.found.axis[np.argwhere(self.found.logit > math.log(threshold / (1.0 - threshold)))]
+
+    def scores(self, threshold: float) -> dict[str, float]:
+        """F-score, precision and recall of the places found, of the seen points alone, and the hidden part covered."""
+        places = self.places(threshold)
+        score, seen = f_score(places, self.truth), f_score(self.seen, self.truth)
+        return {
+            **_named("", score),
+            **_named("seen_", seen),
+            "hidden_coverage": hidden_coverage(places, self.truth, self.seen),
+        }
+
+
+@torch.no_grad()
+def complete_view(
+    model: Mcc,
+    held_out: HeldOut,
+    granularity: float,
+    threshold: float,
+    batch: int,
+    extent: float = EXTENT,
+) -> Completed:
+    """Sweep one view of an object.
+
+    Args:
+        held_out: the view. The others: as of `mcc.query.sweep`.
+    """
+    device, subject = next(model.parameters()).device, held_out.subject
+    image = subject.image[None].to(device).float() / 255.0
+    points, valid = subject.points[None].to(device), subject.valid[None].to(device)
+    memory = model.remember(model.encode(image, points, valid))
+
+    hints = Hints(subject.seen, subject.eye) if subject.seen is not None and subject.eye is not None else None
+
+    def answer(places: torch.Tensor) -> torch.Tensor:
+        told = None if hints is None else torch.from_numpy(hints.at(places.numpy()))[None].to(device)
+        return model.answer(memory, places[None].to(device), told)[0]
+
+    found = sweep(answer, granularity, threshold, batch, extent=extent)
+    return Completed(found, subject.normalized, held_out.seen)
+
+
+def mean_scores(completed: Sequence[Completed], threshold: float) -> dict[str, float]:
+    """Means over objects; an object without a hidden part does not count in `hidden_coverage`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not completed:
+        raise ValueError("expected at least one completed object, got none")
+    scores = [one.scores(threshold) for one in completed]
+    return {name: float(np.nanmean([score[name] for score in scores])) for name in scores[0]}
+
+
+def _named(prefix: str, score: FScore) -> dict[str, float]:
+    return {f"{prefix}f_score": score.f, f"{prefix}precision": score.precision, f"{prefix}recall": score.recall}

@@ -1,0 +1,54 @@
+"""Objects of a pool are the same whoever makes them, and whether they were kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nto3d.data.object_views import ObjectViews
+from nto3d.data.synthetic.pool import PoolSpec, make_objects, one_object
+
+SPEC = PoolSpec(views=2, side=24, points=300, cells=24)
+
+
+def same(one: ObjectViews, other: ObjectViews) -> bool:
+    arrays = ("images", "depths", "masks", "surface", "surface_rgb")
+    cameras = ("intrinsics", "cam_to_world")
+    return (
+        one.name == other.name
+        and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
+        and all(np.array_equal(getattr(one.cameras, name), getattr(other.cameras, name)) for name in cameras)
+        and one.cameras.size == other.cameras.size
+    )
+
+
+def test_a_kept_object_is_the_made_one(tmp_path: Path) -> None:
+    kept = dataclasses.replace(SPEC, cache=tmp_path)
+    made = one_object(5, SPEC)
+    assert made.images.shape == (2, 24, 24, 3)
+    for _ in range(2):  # written, then read
+        assert same(one_object(5, kept), made)
+    assert len(list(tmp_path.rglob("*.npz"))) == 1
+    other = one_object(5, dataclasses.replace(kept, side=32))
+    assert other.images.shape == (2, 32, 32, 3)
+
+
+def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
+    kept = dataclasses.replace(SPEC, cache=tmp_path)
+    made = one_object(6, kept)
+    file = next(tmp_path.rglob("*.npz"))
+    whole = file.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"not an archive"):
+        file.write_bytes(damaged)
+        assert same(one_object(6, kept), made)
+        assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_objects_come_in_the_order_of_their_seeds(workers: int) -> None:
+    found = list(make_objects(range(20, 26), SPEC, workers))
+    assert len(found) == 6
+    assert all(same(item, one_object(seed, SPEC)) for seed, item in zip(range(20, 26), found, strict=True))
