@@ -82,10 +82,11 @@ def make_subjects(objects: Iterable[ObjectViews], config: TrainMccConfig) -> lis
     return subjects
 
 
-def held_out_views(config: Config, count: int) -> list[HeldOut]:
-    """The first view of procedural objects that no training sees."""
+def held_out_views(config: Config, count: int, skipped: int = 0) -> list[HeldOut]:
+    """The first view of procedural objects that no training sees, after so many others of them."""
     sizes, found = network_sizes(config.train_mcc), []
-    for item in _procedural(config, range(FIRST_HELD_OUT, FIRST_HELD_OUT + count), "held-out objects"):
+    first = FIRST_HELD_OUT + skipped
+    for item in _procedural(config, range(first, first + count), "held-out objects"):
         if item.masks[0].sum() >= FEWEST:
             found.append(HeldOut.of(item, 0, sizes, config.train_mcc.margin))
     return found

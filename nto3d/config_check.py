@@ -60,6 +60,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "train_mcc.decay": (1e-9, 1.0),
     "train_mcc.weight_decay": (0.0, 10.0),
     "train_mcc.clip_norm": (1e-9, _BIG),
+    "train_mcc.calibrate": (0, 100_000),
     "train_mcc.held_out": (0, 100_000),
     "train_mcc.check_every": (0, 10_000_000),
     "train_mcc.checkpoint_every": (1, 10_000_000),

@@ -101,6 +101,7 @@ class TrainMccConfig:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     precision: Precision = Precision.float32
+    calibrate: int = 20  # objects on which the probabilities are shifted until single.threshold is the best; 0: none
     held_out: int = 20  # objects that are not learnt from, to measure with
     check_every: int = 1000  # steps between measurements of the loss on held-out objects; 0: none
     checkpoint_every: int = 500

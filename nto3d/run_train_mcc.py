@@ -26,7 +26,7 @@ from nto3d.mcc.weights import save_mcc
 from nto3d.report.page import write_report
 from nto3d.run_folder import CHECKPOINT_NAME, config_text, last_command, peak_memory_gb
 from nto3d.stages.assess import REPORT_NAME, history_curves, write_metrics
-from nto3d.stages.assess_mcc import HeldOut, complete_view, mean_scores
+from nto3d.stages.assess_mcc import HeldOut, calibrate, complete_view, mean_scores
 from nto3d.stages.learn_mcc import Completion, MuonWithAdam, small_attention
 from nto3d.training.checkpoint import (
     check_config,
@@ -42,6 +42,7 @@ log = logging.getLogger("nto3d")
 STAGE = "train_mcc"
 WEIGHTS_NAME = "mcc.safetensors"
 CONFIG_KEYS = ("mode", "seed", "train_mcc.*")  # what shapes the result
+OTHERS = 100_000  # held-out objects before those that the probabilities are calibrated on
 GRANULARITY = 0.1  # of the sweeps that measure at the end: twice the shell's half-width would step over it
 
 
@@ -70,6 +71,12 @@ def run_train_mcc(config: Config) -> dict[str, float]:
     log.info("%d views to learn from, %d to measure with", len(subjects), len(held_out))
     torch.manual_seed(config.seed)
     logger, seconds = _fit(config, model, subjects, held_out, state)
+    model.eval()
+    if train.calibrate:
+        single = config.single
+        others = held_out_views(config, train.calibrate, OTHERS)
+        best = calibrate(model, others, GRANULARITY, single.threshold, single.batch)
+        log.info("the best threshold was %.2f: answers are shifted so that it is %g", best, single.threshold)
     save_mcc(model, run_dir / WEIGHTS_NAME)
     metrics: dict[str, float] = {"views": float(len(subjects))}
     if config.evaluate.enabled and held_out:
@@ -132,7 +139,6 @@ def _fit(
 
 def _assess(config: Config, model: Mcc, held_out: list[HeldOut]) -> dict[str, float]:
     """Scores on the held-out objects."""
-    model.eval()
     single = config.single
     completed = [complete_view(model, view, GRANULARITY, single.threshold, single.batch) for view in held_out]
     return mean_scores(completed, single.threshold)

@@ -8,11 +8,14 @@ Letters: S seen points, Q places.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from scipy.spatial import cKDTree
 
-from nto3d.types import FloatArray
+from nto3d.types import ByteArray, FloatArray
 
+Numbers = TypeVar("Numbers", FloatArray, ByteArray)
 COUNT = 18  # numbers that a place comes with
 MOST = 2000  # seen points that are looked at
 _SCALES = (0.1, 0.3, 1.0)  # of the distances, the network's unit: fine near the surface, rough far away
@@ -62,8 +65,8 @@ class Hints:
         return np.concatenate(told, axis=1).astype(np.float32)
 
 
-def thinned(points: FloatArray, most: int = MOST) -> FloatArray:
-    """At most so many of the points [S, 3], evenly along their order."""
+def thinned(points: Numbers, most: int = MOST) -> Numbers:
+    """At most so many of the rows [S, 3], evenly along their order."""
     if len(points) <= most:
         return points
     return points[np.linspace(0, len(points) - 1, most).round().astype(np.int64)]

@@ -35,7 +35,8 @@ class SeenView:
     Attributes:
         image: float32 [3, S, S], colours in 0..1. points: float32 [P, P, 3], normalized: their standard deviation is 1
             (mean over the axes), their mean 0; PyTorch3D's axes. valid: bool [P, P], where there is a point of the
-            target. seen: [S, 3] points of the target, all of them or evenly thinned, for hints; the same frame.
+            target. seen: [S, 3] points of the target, all of them or evenly thinned, for hints and colours; the same
+            frame. rgb: uint8 [S, 3], theirs.
         center: [3], and scale: camera frame = (normalized * scale + center) with x and y turned; the depth's unit.
     """
 
@@ -45,6 +46,7 @@ class SeenView:
     center: FloatArray
     scale: float
     seen: FloatArray
+    rgb: ByteArray
 
     @property
     def eye(self) -> FloatArray:
@@ -105,7 +107,9 @@ def seen_view(image: ByteArray, points: FloatArray, mask: BoolArray, sizes: MccS
         for value in (places, known)
     )
     valid = whole[0] > 1.0 - 1e-4  # a mean over pixels of which one has no point is none
-    return SeenView(colors, small.permute(1, 2, 0) * valid[..., None], valid, center, scale, spread)
+    return SeenView(
+        colors, small.permute(1, 2, 0) * valid[..., None], valid, center, scale, spread, thinned(image[mask])
+    )
 
 
 def relative_margin(mask: BoolArray) -> int:

@@ -215,6 +215,11 @@ class Mcc(nn.Module):
             memory.append(kept)
         return memory
 
+    def shift_occupancy(self, logits: float) -> None:
+        """Add to every answer's logit of occupancy."""
+        with torch.no_grad():
+            self.decoder_pred.bias[0] += logits
+
     def answer(self, memory: list[Memory], places: Tensor, hints: Tensor | None = None) -> Tensor:
         """Logits [B, Q, 1 + 3 * 256] at places [B, Q, 3]: occupancy, then the classes of red, green and blue.
 

@@ -27,7 +27,9 @@ EXTENT = 3.0  # the published demo's lattice spans -3..3 on every axis
 TEMPERATURE = 0.1  # of the colour classes, as there
 FIRST_STRIDES = (4, 2, 1)  # places along each axis; what the first pass may begin with
 SHELL = 0.2  # how wide the shell of occupied places is
-SLACK = 3.0  # logits below the threshold from where on a cell's inside is asked, too
+# Logits below the threshold from where on a cell's inside is asked, too; none in the last halving, after which what
+# was stepped over is found from its neighbours. Measured on a small network: 10 % of the places, 99.96 % of the occupied
+SLACK, LAST_SLACK = 1.5, 0.0
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,21 @@ def sweep(
     first_stride: int | None = None,
     extent: float = EXTENT,
     found: Found | None = None,
+    temperature: float = TEMPERATURE,
 ) -> Sweep:
     """Ask the network about a lattice, finely only where the threshold may be crossed.
 
     The first pass asks every fourth place along each axis, or every second or all: as far apart as the shell of
     occupied places is wide (SHELL), so that it is not stepped over. A cell between eight asked places is looked into if
-    one of them, or of those around, comes within SLACK of the threshold; the passes halve the cells until every place
-    of the lattice is a corner.
+    one of them comes within SLACK of the threshold; the passes halve the cells until every place of the lattice is a
+    corner. Then the six neighbours of every occupied place are asked, until no more are occupied: what hangs together
+    is found as a whole, and the logits around it are known.
 
     Args:
         answer: the network. granularity: between places, normalized units. threshold: probability of being occupied.
         batch: places asked at a time, which bounds the memory. progress: is told how far it is.
         first_stride: a power of two; 1 asks everywhere; None: as above. extent: the lattice spans -extent..extent on
-            every axis. found: is told after every pass what is new.
+            every axis. found: is told after every pass what is new. temperature: of the colour classes.
 
     Raises:
         ValueError: a number is impossible.
@@ -111,7 +115,7 @@ def sweep(
             logit.reshape(-1)[some] = logits[:, 0].cpu().numpy()
             above = logits[:, 0] > level
             colors["index"].append(some[above.cpu().numpy()])
-            colors["rgb"].append(decoded_colors(logits[above]).cpu().numpy())
+            colors["rgb"].append(decoded_colors(logits[above], temperature).cpu().numpy())
             if progress is not None:
                 progress(number, min(start + batch, len(index)), len(index))
         known |= wanted
@@ -119,26 +123,26 @@ def sweep(
             fresh = np.concatenate([np.zeros(0, dtype=np.int64), *colors["index"][before:]])
             rgb = np.concatenate([np.zeros((0, 3), dtype=np.uint8), *colors["rgb"][before:]]).astype(np.uint8)
             found(number, axis[np.stack(np.unravel_index(fresh, logit.shape), axis=1)], rgb)
-        if stride == 1:
-            break
-        wanted = _closer(logit, level - SLACK, stride)
-        stride, number = stride // 2, number + 1
+        if stride > 1:
+            wanted = _closer(logit, level - (LAST_SLACK if stride == 2 else SLACK), stride)
+            stride //= 2
+        else:
+            wanted = ndimage.binary_dilation(logit > level)
+            if not (wanted & ~known).any():
+                break
+        number += 1
     order = np.argsort(np.concatenate(colors["index"]), kind="stable")
     rgb = np.concatenate(colors["rgb"])[order].astype(np.uint8)
     return Sweep(axis, logit, rgb, level, int(known.sum()))
 
 
 def _closer(logit: FloatArray, least: float, stride: int) -> BoolArray:
-    """Which places [n, n, n] the next pass, of half the stride, wants: those in cells that may hold surface."""
-    coarse = logit[::stride, ::stride, ::stride] > least
-    near = ndimage.binary_dilation(coarse, np.ones((3, 3, 3), dtype=np.bool_))
+    """Which places [n, n, n] the next pass, of half the stride, wants: those in cells with a corner above `least`."""
     half = stride // 2
     wanted = np.zeros(logit.shape, dtype=np.bool_)
     fine = wanted[::half, ::half, ::half]  # a view
-    enlarged = near.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)  # a cell beyond a place belongs to it, too
-    for axis, length in enumerate(fine.shape):
-        enlarged = enlarged.take(range(min(length, enlarged.shape[axis])), axis=axis)
-    fine[tuple(slice(length) for length in enlarged.shape)] = enlarged
+    fine[::2, ::2, ::2] = logit[::stride, ::stride, ::stride] > least
+    fine[...] = ndimage.binary_dilation(fine, np.ones((3, 3, 3), dtype=np.bool_))
     return wanted
 
 

@@ -20,6 +20,8 @@ from nto3d.mcc.model import Mcc, MccSizes
 from nto3d.mcc.query import EXTENT, Sweep, sweep
 from nto3d.types import FloatArray
 
+CANDIDATES = tuple(step / 50 for step in range(10, 45))  # thresholds to choose among
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -65,7 +67,7 @@ class Completed:
 
     def places(self, threshold: float) -> FloatArray:
         """Occupied places [K, 3] at a threshold, not below that of the sweep."""
-        return self.found.axis[np.argwhere(self.found.logit > math.log(threshold / (1.0 - threshold)))]
+        return self.found.axis[np.argwhere(self.found.logit > _logit(threshold))]
 
     def scores(self, threshold: float) -> dict[str, float]:
         """F-score, precision and recall of the places found, of the seen points alone, and the hidden part covered."""
@@ -86,6 +88,7 @@ def complete_view(
     threshold: float,
     batch: int,
     extent: float = EXTENT,
+    first_stride: int | None = None,
 ) -> Completed:
     """Sweep one view of an object.
 
@@ -103,7 +106,7 @@ def complete_view(
         told = None if hints is None else torch.from_numpy(hints.at(places.numpy()))[None].to(device)
         return model.answer(memory, places[None].to(device), told)[0]
 
-    found = sweep(answer, granularity, threshold, batch, extent=extent)
+    found = sweep(answer, granularity, threshold, batch, extent=extent, first_stride=first_stride)
     return Completed(found, subject.normalized, held_out.seen)
 
 
@@ -117,6 +120,29 @@ def mean_scores(completed: Sequence[Completed], threshold: float) -> dict[str, f
         raise ValueError("expected at least one completed object, got none")
     scores = [one.scores(threshold) for one in completed]
     return {name: float(np.nanmean([score[name] for score in scores])) for name in scores[0]}
+
+
+def calibrate(model: Mcc, views: Sequence[HeldOut], granularity: float, threshold: float, batch: int) -> float:
+    """Shift a network's answers until a threshold is the one with the best F-score.
+
+    In training more places are occupied than there are in space, and the network's probabilities say so.
+
+    Args:
+        views: of objects that are not measured with later. granularity, batch: as of `mcc.query.sweep`. threshold:
+            that is to become the best.
+
+    Returns:
+        The threshold that was the best before.
+    """
+    lowest = min(CANDIDATES)
+    completed = [complete_view(model, view, granularity, lowest, batch) for view in views]
+    best = max(CANDIDATES, key=lambda candidate: mean_scores(completed, candidate)["f_score"])
+    model.shift_occupancy(_logit(threshold) - _logit(best))
+    return best
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1.0 - probability))
 
 
 def _named(prefix: str, score: FScore) -> dict[str, float]:

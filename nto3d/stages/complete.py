@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from nto3d.config_single import SingleConfig
 from nto3d.mcc.inputs import SeenView
 from nto3d.mcc.model import Mcc
-from nto3d.mcc.query import sweep
+from nto3d.mcc.query import TEMPERATURE, sweep
 from nto3d.mcc.surface import shell_surface
 from nto3d.progress import progress_bar
 from nto3d.report.recording import Recording
 from nto3d.types import ByteArray, FloatArray, Mesh
 
 log = logging.getLogger("nto3d")
+SEEN, UNSEEN = 0.1, 0.25  # nearer to a seen point than this a vertex has its colour, farther the network's
+NEAREST = 3  # seen points that a vertex takes its colour from
+OWN_TEMPERATURE = 1.0  # of the colour classes of a small network, which is not sure of any
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,28 @@ def complete(model: Mcc, seen: SeenView, config: SingleConfig, recording: Record
             progress,
             extent=config.extent,
             found=fresh,
+            temperature=OWN_TEMPERATURE if model.sizes.hints else TEMPERATURE,
         )
     mesh = shell_surface(found, config.half_width)
+    mesh = seen_colors(mesh, seen.seen, seen.rgb)
     # Turning x and y is a rotation: faces keep their sides
     mesh = Mesh(seen.to_camera(mesh.vertices), mesh.faces, mesh.colors)
     return Completion(mesh, seen.to_camera(found.places), np.asarray(found.rgb, dtype=np.uint8), found.asked)
+
+
+def seen_colors(mesh: Mesh, seen: FloatArray, rgb: ByteArray) -> Mesh:
+    """The mesh with the colours of the picture where it was seen, the network's elsewhere.
+
+    Args:
+        mesh: with colours, vertices [M, 3]. seen: [S, 3] points of the picture, the same frame, with colours uint8
+            [S, 3].
+    """
+    assert mesh.colors is not None
+    distance, index = cKDTree(seen).query(mesh.vertices, k=min(NEAREST, len(seen)), distance_upper_bound=UNSEEN)
+    distance, index = distance.reshape(len(mesh.vertices), -1), index.reshape(len(mesh.vertices), -1)
+    weight = np.where(np.isfinite(distance), 1.0 / distance.clip(1e-3), 0.0)
+    shown = np.concatenate([rgb, np.zeros((1, 3), dtype=np.uint8)])[index]  # none: the index past the end
+    mixed = (weight[..., None] * shown).sum(axis=1) / weight.sum(axis=1, keepdims=True).clip(1e-12)
+    share = ((UNSEEN - distance[:, :1]) / (UNSEEN - SEEN)).clip(0.0, 1.0)
+    colors = share * mixed + (1.0 - share) * mesh.colors
+    return Mesh(mesh.vertices, mesh.faces, np.rint(colors).astype(np.uint8))

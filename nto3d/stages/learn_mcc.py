@@ -167,7 +167,7 @@ def small_attention(device: torch.device) -> Iterator[None]:
 class MuonWithAdam:
     """Muon (Jordan et al. 2024) for the matrices of the transformer blocks, AdamW for everything else.
 
-    Measured on 600 objects, 200 steps of 32 views: occupancy loss 0.448 with it, 0.472 with AdamW alone.
+    On 600 objects, without hints, the loss of occupancy after 200 steps of 32 views was 0.448, with AdamW alone 0.472.
 
     Args:
         model: whose parameters are trained; fixed tables are left out. config: the training's values.

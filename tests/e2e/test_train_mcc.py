@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from nto3d.build_train_mcc import learnt_objects, make_subjects
+from nto3d.build_train_mcc import held_out_views, learnt_objects, make_subjects
 from nto3d.cli import compose_config, main
 from nto3d.mcc.weights import load_mcc
 from nto3d.run_folder import CHECKPOINT_NAME
-from nto3d.stages.assess_mcc import HeldOut, complete_view
+from nto3d.run_train_mcc import OTHERS
+from nto3d.stages.assess_mcc import HeldOut, complete_view, mean_scores
 from nto3d.stages.learn_mcc import Completion
 from nto3d.training.checkpoint import load_checkpoint
 from nto3d.training.log import read_scalars
@@ -26,7 +27,13 @@ NETWORK = (
 )
 SMALL = (
     *("mode=train_mcc", *NETWORK, "train_mcc.objects=2", "train_mcc.views=2", "train_mcc.side=48"),
-    *("train_mcc.surface_points=1000", "train_mcc.batch=4", "train_mcc.queries=64", "train_mcc.held_out=1"),
+    *(
+        "train_mcc.surface_points=1000",
+        "train_mcc.batch=4",
+        "train_mcc.queries=64",
+        "train_mcc.held_out=1",
+        "train_mcc.calibrate=0",
+    ),
     *("train_mcc.log_every=4", "device=cpu", "threads=2", "logger=none"),
 )
 
@@ -140,3 +147,15 @@ def test_a_resumed_training_keeps_its_settings(capsys: pytest.CaptureFixture[str
     assert main([*SMALL, "evaluate=none", "train_mcc.steps=2", "output=run"]) == 0
     assert main(["resume=run", "train_mcc.lr=0.5"]) == 2
     assert "train_mcc.lr=0.5: the checkpoint was made with 0.02" in capsys.readouterr().err
+
+
+def test_the_threshold_of_the_configuration_becomes_the_best() -> None:
+    given = [*SMALL, "train_mcc.steps=60", "train_mcc.queries=256", "train_mcc.held_out=0"]
+    assert main([*given, "train_mcc.calibrate=2", "single.batch=60000", "evaluate.report=false", "output=run"]) == 0
+    config = compose_config(given)
+    model = load_mcc(Path("run/mcc.safetensors"))
+    views = held_out_views(config, 2, OTHERS)
+    completed = [complete_view(model, view, 0.1, 0.05, 60_000) for view in views]
+    scores = {threshold: mean_scores(completed, threshold)["f_score"] for threshold in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)}
+    assert scores[0.3] > max(scores.values()) - 0.01
+    assert "the best threshold was" in Path("run/log.txt").read_text()

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from nto3d.mcc.query import decoded_colors, sweep
@@ -76,7 +77,7 @@ def test_no_more_places_at_a_time_than_allowed_and_none_twice() -> None:
     assert sum(sizes) == found.asked
     assert len(np.unique(np.concatenate(seen).round(5), axis=0)) == found.asked
     assert [number for number, _, _ in passes] == sorted(number for number, _, _ in passes)
-    assert {number for number, _, _ in passes} == {0, 1, 2}
+    assert {number for number, _, _ in passes} >= {0, 1, 2}
     assert all(
         passes[index][1] == passes[index][2]
         for index in range(len(passes) - 1)
@@ -124,7 +125,7 @@ def test_impossible_numbers_are_refused(values: tuple[float, float, int, int]) -
 def test_every_pass_tells_what_is_new() -> None:
     passes: list[tuple[int, np.ndarray, np.ndarray]] = []
     found = sweep(ball, 0.05, 0.3, 2**14, found=lambda *told: passes.append(told))
-    assert [number for number, _, _ in passes] == [0, 1, 2]
+    assert [number for number, _, _ in passes[:3]] == [0, 1, 2]
     told = np.concatenate([places for _, places, _ in passes])
     assert len(told) == found.occupied.sum() == len(np.unique(told.round(4), axis=0))
     assert {tuple(place) for place in told.round(4)} == {tuple(place) for place in found.places.round(4)}
@@ -165,3 +166,9 @@ def test_a_larger_box_is_asked_where_told() -> None:
     wide = sweep(far, 0.1, 0.3, 2**16, extent=4.5)
     assert wide.logit.shape == (90, 90, 90)
     assert wide.places[:, 2].max() > 3.9
+
+
+def test_around_what_is_occupied_everything_is_known() -> None:
+    found = sweep(needle, 0.05, 0.3, 2**16)
+    around = ndimage.binary_dilation(found.occupied)
+    assert np.isfinite(found.logit[around]).all()
