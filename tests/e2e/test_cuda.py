@@ -21,6 +21,8 @@ def test_from_one_click_on_cuda(tmp_path: Path, field: str) -> None:
     assert field == "neus" or metrics["feature_cosine"] > 0.9
 
 
+@pytest.mark.gpu
+@needs_cuda
 def test_mcc_learns_and_completes_on_cuda(tmp_path: Path) -> None:
     small = ["train_mcc.objects=2", "train_mcc.side=48", "train_mcc.surface_points=1000", "train_mcc.batch=4"]
     rest = ["train_mcc.queries=64", "train_mcc.held_out=1", "train_mcc.calibrate=0", "logger=none", "device=cuda"]
