@@ -98,7 +98,6 @@ def test_from_a_click(scene: WrittenScene) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["single.checkpoint=null"], "single.checkpoint is missing"),
         (["single.checkpoint=nowhere.pth"], "nowhere.pth: expected weights of MCC"),
         (["scene.view=6"], "scene.view: expected a view from 0 to 5, got 6"),
         (["depth=file"], "depth.path is missing"),
