@@ -52,19 +52,38 @@ def network_sizes(config: TrainMccConfig) -> MccSizes:
         raise InputError(f"train_mcc.network: {error}") from error
 
 
-def learnt_objects(config: Config) -> Iterator[ObjectViews]:
-    """The scenes, then the procedural objects, that are learnt from.
+def learnt_subjects(config: Config) -> list[Subject]:
+    """The views that are learnt from: of the scenes, then of the procedural objects.
 
     Raises:
         InputError: a scene cannot be used, or the cache cannot be written.
     """
     train = config.train_mcc
-    for path in train.scenes:
-        scene = load_scene(SceneConfig(path=path, name=Path(path).name or "scene"))
-        yield scene_views(scene, train.surface_points, config.seed)
+    subjects: list[Subject] = []
+    for path in train.scenes:  # one at a time: its pictures are large
+        subjects += make_subjects([learnt_scene(path, config)], train)
     if train.objects:
-        seeds = range(train.first_object, train.first_object + train.objects)
-        yield from _procedural(config, seeds, "objects")
+        subjects += make_subjects(learnt_objects(config), train)
+    return subjects
+
+
+def learnt_scene(path: str, config: Config) -> ObjectViews:
+    """One of `train_mcc.scenes`.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    chosen = SceneConfig(path=path, name=Path(path).name or "scene", downscale=config.train_mcc.downscale)
+    try:
+        return scene_views(load_scene(chosen), config.train_mcc.surface_points, config.seed)
+    except InputError as error:
+        raise InputError(f"train_mcc.scenes: {error}") from error
+
+
+def learnt_objects(config: Config) -> Iterator[ObjectViews]:
+    """The procedural objects that are learnt from."""
+    train = config.train_mcc
+    return _procedural(config, range(train.first_object, train.first_object + train.objects), "objects")
 
 
 def make_subjects(objects: Iterable[ObjectViews], config: TrainMccConfig) -> list[Subject]:
@@ -73,7 +92,7 @@ def make_subjects(objects: Iterable[ObjectViews], config: TrainMccConfig) -> lis
 
     def of_object(item: ObjectViews) -> list[Subject]:
         views = [view for view, mask in enumerate(item.masks) if mask.sum() >= FEWEST]
-        return [subject_of(item, view, sizes, config.margin) for view in views]
+        return [subject_of(item, view, sizes) for view in views]
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         while some := list(islice(remaining, _AT_ONCE)):  # not all at once: pictures are large, subjects small
@@ -88,7 +107,7 @@ def held_out_views(config: Config, count: int, skipped: int = 0) -> list[HeldOut
     first = FIRST_HELD_OUT + skipped
     for item in _procedural(config, range(first, first + count), "held-out objects"):
         if item.masks[0].sum() >= FEWEST:
-            found.append(HeldOut.of(item, 0, sizes, config.train_mcc.margin))
+            found.append(HeldOut.of(item, 0, sizes))
     return found
 
 

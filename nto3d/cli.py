@@ -106,7 +106,10 @@ def _message(error: Exception) -> str | None:
         reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
         return f"{error.filename}: {reason}" if error.filename else reason
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
-        return "out of memory: lower trainer.samples_per_step or export.resolution, or raise scene.downscale"
+        return (
+            "out of memory: lower trainer.samples_per_step or export.resolution, or raise scene.downscale; "
+            "mode=single: raise single.granularity, lower single.batch; mode=train_mcc: lower train_mcc.batch"
+        )
     return None
 
 
@@ -259,7 +262,7 @@ def _execute(config: Config, argv: Sequence[str], fresh: bool) -> None:
         set_up_logging(output)
         with _terminable():
             run(config)
-    except (InputError, OSError, KeyboardInterrupt) as stop:
+    except (InputError, OSError, MemoryError, KeyboardInterrupt) as stop:
         saved = (output / CHECKPOINT_NAME).is_file()
         if fresh and not saved:
             with contextlib.suppress(OSError):  # the error that led here says more

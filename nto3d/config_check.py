@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nto3d.config import Config, Mode, Reader
+from nto3d.config import Config, Mode, Reader, ViewerName
 from nto3d.config_single import FIRST_HELD_OUT, Precision, TrainMccConfig
 from nto3d.errors import InputError
 
@@ -42,7 +42,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "train_mcc.views": (1, 1000),
     "train_mcc.side": (16, 4096),
     "train_mcc.surface_points": (100, 10_000_000),
-    "train_mcc.margin": (0, 100_000),
+    "train_mcc.downscale": (1, 64),
     "train_mcc.steps": (1, 10_000_000),
     "train_mcc.batch": (1, 65536),
     "train_mcc.queries": (1, 2**20),
@@ -179,6 +179,13 @@ def _check_together(config: Config) -> None:
     if config.scene.reader is Reader.image and config.mode is not Mode.single:
         raise InputError(f"scene: expected many posed pictures for mode={config.mode.value}, got one: pass mode=single")
     _check_train_mcc(config.train_mcc)
+    if config.single.granularity > config.single.extent:
+        raise InputError(
+            f"single.granularity: expected at most single.extent = {config.single.extent}, "
+            f"got {config.single.granularity}"
+        )
+    if config.mode is Mode.train_mcc and config.viewer.name is not ViewerName.none:
+        raise InputError("viewer: there is nothing to record in mode=train_mcc: leave viewer=none")
     if config.trainer.max_step_size < config.trainer.step_size:
         raise InputError(
             f"trainer.max_step_size: expected at least trainer.step_size = {config.trainer.step_size}, "

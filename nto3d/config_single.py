@@ -82,7 +82,7 @@ class TrainMccConfig:
     side: int = 128  # pixels a side of a procedural picture
     surface_points: int = 12_000  # of an object, by which distances are known
     cache: str | None = None  # a folder where procedural objects are kept; null: made anew at every start
-    margin: int = 8  # pixels around the mask that the network gets to see
+    downscale: int = 1  # of the scenes, integer factor
     steps: int = 15_000
     batch: int = 16  # views a step
     queries: int = 384  # places a view

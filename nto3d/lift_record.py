@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 
@@ -13,7 +14,8 @@ from nto3d.types import BoolArray, Scene
 
 def view_entity(scene: Scene, view: int) -> str:
     """Where a view is kept: its number and the name of its picture."""
-    return f"views/{view:03d}_{PurePath(scene.names[view]).stem}"
+    name = re.sub(r"[^\w.-]", "_", PurePath(scene.names[view]).stem, flags=re.ASCII)  # others have a meaning in paths
+    return f"views/{view:03d}_{name}"
 
 
 def record_views(recording: Recording, scene: Scene) -> None:

@@ -21,7 +21,7 @@ from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.lift_files import lift_metrics, read_masks, read_rounds, true_masks
 from nto3d.lift_record import record_masks, record_views
 from nto3d.report.pictures import normal_picture, to_bytes
-from nto3d.report.recording import Recording, open_recording
+from nto3d.report.recording import Recording, free_name, open_recording
 from nto3d.run_folder import (
     CHECKPOINT_NAME,
     HIDDEN_NAME,
@@ -89,7 +89,7 @@ def run_multiview(config: Config) -> dict[str, float]:
         load_points(Path(config.evaluate.points))  # a wrong path is said now, not after training
     scene = load_scene(config.scene, config.segmenter.name)
     log.info("scene %s: %d training and %d held-out views", scene.name, len(scene.train), len(scene.test))
-    with open_recording(config.viewer.name, run_dir / RECORDING_NAME, f"nto3d {scene.name}") as recording:
+    with open_recording(config.viewer.name, free_name(run_dir / RECORDING_NAME), f"nto3d {scene.name}") as recording:
         record_views(recording, scene)
         return _multiview(config, scene, device, recording, started)
 
@@ -101,6 +101,7 @@ def _multiview(
     state = _resumed(config, device)
     masks, unknown = _target_masks(config, scene, device, recording, state)
     if masks is not None:
+        recording.at("round", len(read_rounds(run_dir)) - 1 if _clicked(config) else 0)
         record_masks(recording, scene, dict(enumerate(masks)))
     features = _features(config, scene, masks, device)
     torch.manual_seed(config.seed)  # what comes is the same however the masks were found

@@ -41,6 +41,8 @@ _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core",
 
 
 _WRITTEN = (INFO_NAME, LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME, ROUNDS_NAME, RECORDING_NAME)
+# Of a run without a checkpoint, mode=single
+_RESULTS = ("points.ply", "mesh.ply", "mesh.obj", "mesh.glb", "metrics.json", "report.html")
 
 
 def claim(run_dir: Path, config: Config) -> None:
@@ -52,7 +54,7 @@ def claim(run_dir: Path, config: Config) -> None:
     if (run_dir / CONFIG_NAME).exists() or (run_dir / CHECKPOINT_NAME).exists():
         go_on = f"go on with resume={run_dir} or " if (run_dir / CHECKPOINT_NAME).exists() else ""
         raise InputError(f"output: {run_dir} already holds a run; {go_on}choose another output")
-    for name in _WRITTEN:
+    for name in (*_WRITTEN, *_RESULTS):
         if (run_dir / name).exists():  # it would be overwritten, or removed when the start fails
             raise InputError(f"output: expected a folder without a run's files, but {run_dir} holds {name}")
     try:
@@ -68,7 +70,16 @@ def claim(run_dir: Path, config: Config) -> None:
 
 def unclaim(run_dir: Path) -> None:
     """A run that stopped before its first checkpoint leaves its folder as it was, ready for the next try."""
-    files = (CONFIG_NAME, INFO_NAME, LOG_NAME, SCALARS_NAME, ROUNDS_NAME, RECORDING_NAME, f"{LIFT_NAME}/{SCALARS_NAME}")
+    files = (
+        CONFIG_NAME,
+        INFO_NAME,
+        LOG_NAME,
+        SCALARS_NAME,
+        ROUNDS_NAME,
+        RECORDING_NAME,
+        f"{LIFT_NAME}/{SCALARS_NAME}",
+        *_RESULTS,
+    )
     for name in files:
         (run_dir / name).unlink(missing_ok=True)
     pictures = [f"{name}/*.png" for name in (MASKS_NAME, HIDDEN_NAME, f"{LIFT_NAME}/{ROUND_NAMES}")]

@@ -14,15 +14,14 @@ from nto3d.build_train_mcc import (
     build_mcc_schedule,
     build_network,
     held_out_views,
-    learnt_objects,
-    make_subjects,
+    learnt_subjects,
 )
 from nto3d.config import Config
 from nto3d.config_io import to_dict
 from nto3d.errors import InputError
 from nto3d.mcc.batches import Subject
 from nto3d.mcc.model import Mcc
-from nto3d.mcc.weights import save_mcc
+from nto3d.mcc.weights import load_mcc, save_mcc
 from nto3d.report.page import write_report
 from nto3d.run_folder import CHECKPOINT_NAME, config_text, last_command, peak_memory_gb
 from nto3d.stages.assess import REPORT_NAME, history_curves, write_metrics
@@ -40,10 +39,11 @@ from nto3d.training.loop import fit
 
 log = logging.getLogger("nto3d")
 STAGE = "train_mcc"
+RATES = "train_mcc.lr or train_mcc.adam_lr"
 WEIGHTS_NAME = "mcc.safetensors"
 CONFIG_KEYS = ("mode", "seed", "train_mcc.*")  # what shapes the result
 OTHERS = 100_000  # held-out objects before those that the probabilities are calibrated on
-GRANULARITY = 0.1  # of the sweeps that measure at the end: twice the shell's half-width would step over it
+GRANULARITY = 0.1  # of the sweeps that calibrate and measure at the end; scripts/evaluate_mcc.py measures more finely
 
 
 def run_train_mcc(config: Config) -> dict[str, float]:
@@ -64,7 +64,7 @@ def run_train_mcc(config: Config) -> dict[str, float]:
         check_config(state["config"], to_dict(config), path, CONFIG_KEYS)
     model = build_network(train, device)
     log.info("a network of %.2f million parameters", sum(value.numel() for value in model.parameters()) / 1e6)
-    subjects = make_subjects(learnt_objects(config), train)
+    subjects = learnt_subjects(config)
     if not subjects:
         raise InputError("train_mcc: expected views that show something of their target, found none")
     held_out = held_out_views(config, train.held_out) if train.held_out else []
@@ -80,7 +80,7 @@ def run_train_mcc(config: Config) -> dict[str, float]:
     save_mcc(model, run_dir / WEIGHTS_NAME)
     metrics: dict[str, float] = {"views": float(len(subjects))}
     if config.evaluate.enabled and held_out:
-        metrics |= _assess(config, model, held_out)
+        metrics |= _assess(config, load_mcc(run_dir / WEIGHTS_NAME, device), held_out)  # as it was written
     metrics |= {"train_seconds": seconds, "total_seconds": time.perf_counter() - started}
     metrics["peak_memory_gb"] = peak_memory_gb()
     if config.evaluate.report:
@@ -131,7 +131,7 @@ def _fit(
     logger = RunLogger(run_dir, train.steps, start, config.logger.tensorboard, title="train_mcc")
     try:
         with small_attention(next(model.parameters()).device):
-            fit(objective, optimizer, build_mcc_schedule(train), logger, save, run_dir, start)
+            fit(objective, optimizer, build_mcc_schedule(train), logger, save, run_dir, start, rates=RATES)
     finally:
         objective.close()
     return logger, seconds + time.perf_counter() - begun

@@ -1,11 +1,14 @@
 """How well does an MCC complete objects that it has not seen? Measured on procedural ones.
 
     python scripts/evaluate_mcc.py weights=FILE [objects=50] [granularity=0.05] [thresholds=[0.3]] [first=1000000]
-                                   [extent=3.0] [margin=8] [cache=FOLDER] [picture=FILE.png] [pictured=10]
+                                   [extent=3.0] [cache=FOLDER] [picture=FILE.png] [pictured=10]
+                                   [calibrated=FILE.safetensors]
 
 Prints means over the objects, one line a threshold: F-score, precision and recall at 0.1, of the seen points alone, and
 the share of the unseen surface that was found (all in the network's unit, Wu et al. 2023, section 4). `picture` shows
 the first `pictured` objects: what the network saw, its mesh and the true one, from the camera and from behind.
+`calibrated` instead writes the network with its answers shifted so that the first threshold is the best on the objects,
+as `mode=train_mcc` does at its end; then choose others with `first` than those that are measured with.
 """
 
 from __future__ import annotations
@@ -34,11 +37,11 @@ from nto3d.data.synthetic.pool import PoolSpec, one_object  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.mcc.surface import shell_surface  # noqa: E402
-from nto3d.mcc.weights import load_mcc  # noqa: E402
+from nto3d.mcc.weights import load_mcc, save_mcc  # noqa: E402
 from nto3d.progress import progress_bar  # noqa: E402
 from nto3d.report.shade import shade_mesh  # noqa: E402
 from nto3d.report.sheet import captioned  # noqa: E402
-from nto3d.stages.assess_mcc import Completed, HeldOut, complete_view, mean_scores  # noqa: E402
+from nto3d.stages.assess_mcc import Completed, HeldOut, calibrate, complete_view, mean_scores  # noqa: E402
 from nto3d.types import ByteArray, Mesh  # noqa: E402
 
 TILE, AROUND = 128, 2  # pixels of a picture; objects in a row of the sheet
@@ -55,8 +58,8 @@ class Options:
     granularity: float = 0.05
     thresholds: list[float] = dataclasses.field(default_factory=lambda: [0.3])
     extent: float = 3.0
-    margin: int = TrainMccConfig.margin
     cache: str | None = None
+    calibrated: str | None = None
     picture: str | None = None
     pictured: int = 10
 
@@ -68,20 +71,23 @@ def main(argv: Sequence[str]) -> None:
         InputError: an option is wrong, or the weights cannot be used.
     """
     options = parse_options(Options, argv)
-    if not options.weights:
-        raise InputError("weights is missing: give the network as weights=FILE")
-    if options.objects < 1 or not options.thresholds or not all(0 < value < 1 for value in options.thresholds):
-        raise InputError(f"expected objects of at least 1 and thresholds between 0 and 1, got {options}")
+    _check(options)
     model = load_mcc(Path(options.weights))
     cache = None if options.cache is None else Path(options.cache)
     spec = PoolSpec(side=TILE, points=TrainMccConfig.surface_points, cache=cache)
+    if options.calibrated is not None:
+        views = [HeldOut.of(one_object(options.first + k, spec), 0, model.sizes) for k in range(options.objects)]
+        best = calibrate(model, views, options.granularity, options.thresholds[0], BATCH)
+        save_mcc(model, Path(options.calibrated))
+        print(f"the best threshold was {best:.2f}, now it is {options.thresholds[0]:g}: {options.calibrated}")
+        return
     completed: list[Completed] = []
     rows: list[ByteArray] = []
     lowest, seconds = min(options.thresholds), 0.0
     with progress_bar("objects") as update:
         for number, seed in enumerate(range(options.first, options.first + options.objects)):
             item = one_object(seed, spec)
-            view = HeldOut.of(item, 0, model.sizes, options.margin)
+            view = HeldOut.of(item, 0, model.sizes)
             begun = time.perf_counter()
             one = complete_view(model, view, options.granularity, lowest, BATCH, options.extent)
             seconds += time.perf_counter() - begun
@@ -96,6 +102,20 @@ def main(argv: Sequence[str]) -> None:
         print(f"threshold {threshold:g}: " + "  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
     if options.picture is not None:
         _write(Path(options.picture), rows)
+
+
+def _check(options: Options) -> None:
+    if not options.weights:
+        raise InputError("weights is missing: give the network as weights=FILE")
+    if not options.thresholds or not all(0 < value < 1 for value in options.thresholds):
+        raise InputError(f"thresholds: expected numbers between 0 and 1, got {options.thresholds}")
+    if not 0.005 <= options.granularity <= options.extent <= 10.0:
+        raise InputError(f"expected 0.005 <= granularity <= extent <= 10, got {options.granularity}, {options.extent}")
+    if min(options.objects, options.pictured) < 1 or options.first < 0:
+        raise InputError("expected objects and pictured of at least 1, and first of at least 0")
+    for path in (options.picture, options.calibrated):
+        if path is not None and not Path(path).parent.is_dir():
+            raise InputError(f"cannot write {path}: there is no folder {Path(path).parent}")
 
 
 def _row(item: ObjectViews, seed: int, view: HeldOut, one: Completed, options: Options) -> ByteArray:
@@ -122,7 +142,7 @@ def _row(item: ObjectViews, seed: int, view: HeldOut, one: Completed, options: O
 
 
 def _write(path: Path, rows: Sequence[ByteArray]) -> None:
-    columns = [np.concatenate(rows[start::AROUND]) for start in range(AROUND)]
+    columns = [np.concatenate(rows[start::AROUND]) for start in range(min(AROUND, len(rows)))]
     height = max(len(column) for column in columns)
     padded = [np.pad(column, ((0, height - len(column)), (0, 8), (0, 0)), constant_values=255) for column in columns]
     coded, data = cv2.imencode(".png", cv2.cvtColor(np.concatenate(padded, axis=1), cv2.COLOR_RGB2BGR))

@@ -8,16 +8,13 @@ Letters: S seen points, Q places.
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 from scipy.spatial import cKDTree
 
-from nto3d.types import ByteArray, FloatArray
+from nto3d.types import BoolArray, FloatArray
 
-Numbers = TypeVar("Numbers", FloatArray, ByteArray)
 COUNT = 18  # numbers that a place comes with
-MOST = 2000  # seen points that are looked at
+MOST = 2000  # seen points to look at, at least, where there are so many
 _SCALES = (0.1, 0.3, 1.0)  # of the distances, the network's unit: fine near the surface, rough far away
 _NEAR = 0.2
 _FAR = 4.0  # distances above say no more
@@ -65,8 +62,12 @@ class Hints:
         return np.concatenate(told, axis=1).astype(np.float32)
 
 
-def thinned(points: Numbers, most: int = MOST) -> Numbers:
-    """At most so many of the rows [S, 3], evenly along their order."""
-    if len(points) <= most:
-        return points
-    return points[np.linspace(0, len(points) - 1, most).round().astype(np.int64)]
+def thinned(mask: BoolArray, most: int = MOST) -> BoolArray:
+    """Every m-th row and column of a mask [H, W], so that about `most` to four times as many pixels are left.
+
+    In the picture's plane, not along the list of its pixels: that would leave stripes of a mask with straight sides.
+    """
+    step = max(1, int((np.count_nonzero(mask) / most) ** 0.5))
+    kept = np.zeros_like(mask)
+    kept[::step, ::step] = mask[::step, ::step]
+    return kept if kept.any() else mask

@@ -35,7 +35,7 @@ class SeenView:
     Attributes:
         image: float32 [3, S, S], colours in 0..1. points: float32 [P, P, 3], normalized: their standard deviation is 1
             (mean over the axes), their mean 0; PyTorch3D's axes. valid: bool [P, P], where there is a point of the
-            target. seen: [S, 3] points of the target, all of them or evenly thinned, for hints and colours; the same
+            target. seen: [S, 3] points of the target, all of them or thinned, for hints and colours; the same
             frame. rgb: uint8 [S, 3], theirs.
         center: [3], and scale: camera frame = (normalized * scale + center) with x and y turned; the depth's unit.
     """
@@ -90,7 +90,7 @@ def seen_view(image: ByteArray, points: FloatArray, mask: BoolArray, sizes: MccS
     if not np.isfinite(scale) or scale <= 0.0:
         raise InputError(f"the target: expected points that are not all in one place, got a spread of {scale:g}")
     center = seen.mean(axis=0)
-    spread = thinned((seen - center) / scale)
+    thin = thinned(mask)
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     part = (
         slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
@@ -107,9 +107,8 @@ def seen_view(image: ByteArray, points: FloatArray, mask: BoolArray, sizes: MccS
         for value in (places, known)
     )
     valid = whole[0] > 1.0 - 1e-4  # a mean over pixels of which one has no point is none
-    return SeenView(
-        colors, small.permute(1, 2, 0) * valid[..., None], valid, center, scale, spread, thinned(image[mask])
-    )
+    kept, spread = small.permute(1, 2, 0) * valid[..., None], (turned[thin] - center) / scale
+    return SeenView(colors, kept, valid, center, scale, spread, image[thin])
 
 
 def relative_margin(mask: BoolArray) -> int:
@@ -126,9 +125,8 @@ def _resizing(side: int, image: int) -> Tensor:
     """
     rows = functional.interpolate(torch.eye(side)[:, None], FIRST, mode="linear", align_corners=False)
     if image != FIRST:
-        rows = functional.interpolate(
-            rows, scale_factor=image / FIRST, mode="linear", align_corners=False, recompute_scale_factor=False
-        )
+        # The published code names the factor and lets the size follow; for some sizes that is one pixel too few
+        rows = functional.interpolate(rows, image, mode="linear", align_corners=False)
     return rows[:, 0].T.contiguous()
 
 

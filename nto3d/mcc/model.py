@@ -225,7 +225,12 @@ class Mcc(nn.Module):
 
         Args:
             memory: of the views. hints: [B, Q, COUNT], for a network that takes them (`sizes.hints`), else None.
+
+        Raises:
+            ValueError: hints are missing, or are given to a network that takes none.
         """
+        if (hints is not None) != self.sizes.hints:
+            raise ValueError(f"expected {'hints' if self.sizes.hints else 'no hints'} about the places")
         queries = self.decoder_xyz_pos_embed(pulled_in(places), hints)
         for block, kept in zip(self.decoder_blocks, memory, strict=True):
             assert isinstance(block, Block)

@@ -37,8 +37,11 @@ def load_mcc(path: Path, device: torch.device | str = "cpu") -> Mcc:
     if not path.is_file():
         raise InputError(f"{path}: expected weights of MCC, found no such file")
     state, sizes = _read_own(path) if is_own(path) else _read_published(path)
-    with torch.device("meta"):  # no memory and no random numbers for weights that are about to be replaced
-        model = Mcc(sizes)
+    try:
+        with torch.device("meta"):  # no memory and no random numbers for weights that are about to be replaced
+            model = Mcc(sizes)
+    except ValueError as error:
+        raise InputError(f"{path}: expected weights of an MCC of possible sizes: {error}") from error
     _check(path, state, model.state_dict())
     model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
     return model.requires_grad_(False).eval().to(device)

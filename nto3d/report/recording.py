@@ -11,6 +11,7 @@ Letters: H W picture, N points.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from pathlib import Path
 from types import TracebackType
@@ -101,13 +102,16 @@ class RerunRecording(Recording):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the file; what a run that failed has told so far is kept, too."""
-        self._stream.flush()
-        self._stream.disconnect()
         try:
+            self._stream.flush()
+            self._stream.disconnect()
             self._temporary.replace(self._path)
-        except OSError as failure:
-            if error is None:
-                raise InputError(f"cannot write {self._path}: {failure.strerror}") from failure
+        except (OSError, RuntimeError) as failure:  # Rerun's own for a full disk is a RuntimeError
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+            if error is None:  # else it says more
+                reason = (str(failure).splitlines() or ["unknown"])[0]
+                raise InputError(f"cannot write {self._path}: {reason}") from failure
 
     def at(self, timeline: str, number: int) -> None:
         """See `Recording`."""
@@ -172,6 +176,15 @@ class RerunRecording(Recording):
 
     def _log(self, entity: str, what: rerun.AsComponents | Any, always: bool = False) -> None:
         self._stream.log(entity, what, static=always)
+
+
+def free_name(path: Path) -> Path:
+    """A path at which there is no file: a run that goes on leaves its first recording as it is."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}_{number}{path.suffix}")
+    return free
 
 
 def open_recording(viewer: ViewerName, path: Path, application: str) -> Recording:

@@ -15,9 +15,11 @@ import torch
 from nto3d.data.object_views import ObjectViews
 from nto3d.mcc.batches import Subject, make_subject
 from nto3d.mcc.hints import Hints
+from nto3d.mcc.inputs import relative_margin
 from nto3d.mcc.measure import FScore, f_score, hidden_coverage
 from nto3d.mcc.model import Mcc, MccSizes
 from nto3d.mcc.query import EXTENT, Sweep, sweep
+from nto3d.stages.complete import asker
 from nto3d.types import FloatArray
 
 CANDIDATES = tuple(step / 50 for step in range(10, 45))  # thresholds to choose among
@@ -36,20 +38,21 @@ class HeldOut:
     seen: FloatArray
 
     @classmethod
-    def of(cls, item: ObjectViews, view: int, sizes: MccSizes, margin: int) -> HeldOut:
+    def of(cls, item: ObjectViews, view: int, sizes: MccSizes) -> HeldOut:
         """A view of an object."""
-        subject, pose = subject_of(item, view, sizes, margin), item.cameras.cam_to_world[view]
+        subject, pose = subject_of(item, view, sizes), item.cameras.cam_to_world[view]
         points = item.points(view)[item.masks[view]] @ pose[:, :3].T + pose[:, 3]
         return cls(subject, points @ subject.place[:, :3].T + subject.place[:, 3])
 
 
-def subject_of(item: ObjectViews, view: int, sizes: MccSizes, margin: int) -> Subject:
+def subject_of(item: ObjectViews, view: int, sizes: MccSizes) -> Subject:
     """A view of an object as the network takes it; the object's frame is the surface's.
 
     Raises:
         InputError: the view shows next to nothing of the object.
     """
     points, mask, pose = item.points(view), item.masks[view], item.cameras.cam_to_world[view]
+    margin = relative_margin(mask)
     return make_subject(item.images[view], points, mask, item.surface, item.surface_rgb, sizes, margin, pose)
 
 
@@ -95,17 +98,9 @@ def complete_view(
     Args:
         held_out: the view. The others: as of `mcc.query.sweep`.
     """
-    device, subject = next(model.parameters()).device, held_out.subject
-    image = subject.image[None].to(device).float() / 255.0
-    points, valid = subject.points[None].to(device), subject.valid[None].to(device)
-    memory = model.remember(model.encode(image, points, valid))
-
+    subject = held_out.subject
     hints = Hints(subject.seen, subject.eye) if subject.seen is not None and subject.eye is not None else None
-
-    def answer(places: torch.Tensor) -> torch.Tensor:
-        told = None if hints is None else torch.from_numpy(hints.at(places.numpy()))[None].to(device)
-        return model.answer(memory, places[None].to(device), told)[0]
-
+    answer = asker(model, subject.image.float() / 255.0, subject.points, subject.valid, hints)
     found = sweep(answer, granularity, threshold, batch, extent=extent, first_stride=first_stride)
     return Completed(found, subject.normalized, held_out.seen)
 

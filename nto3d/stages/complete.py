@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
+from torch import Tensor
 
 from nto3d.config_single import SingleConfig
+from nto3d.mcc.hints import Hints
 from nto3d.mcc.inputs import SeenView
 from nto3d.mcc.model import Mcc
-from nto3d.mcc.query import TEMPERATURE, sweep
+from nto3d.mcc.query import TEMPERATURE, Answer, sweep
 from nto3d.mcc.surface import shell_surface
 from nto3d.progress import progress_bar
 from nto3d.report.recording import Recording
@@ -49,15 +51,7 @@ def complete(model: Mcc, seen: SeenView, config: SingleConfig, recording: Record
         InputError: nothing is occupied at the threshold.
     """
     recording = recording or Recording()
-    device = next(model.parameters()).device
-    view = (seen.image[None].to(device), seen.points[None].to(device), seen.valid[None].to(device))
-    memory = model.remember(model.encode(*view))
-
-    hints = seen.hints if model.sizes.hints else None
-
-    def answer(places: torch.Tensor) -> torch.Tensor:
-        told = None if hints is None else torch.from_numpy(hints.at(places.numpy()))[None].to(device)
-        return model.answer(memory, places[None].to(device), told)[0]
+    answer = asker(model, seen.image, seen.points, seen.valid, seen.hints if model.sizes.hints else None)
 
     def fresh(number: int, places: FloatArray, colors: ByteArray) -> None:
         recording.at("pass", number + 1)
@@ -86,6 +80,23 @@ def complete(model: Mcc, seen: SeenView, config: SingleConfig, recording: Record
     # Turning x and y is a rotation: faces keep their sides
     mesh = Mesh(seen.to_camera(mesh.vertices), mesh.faces, mesh.colors)
     return Completion(mesh, seen.to_camera(found.places), np.asarray(found.rgb, dtype=np.uint8), found.asked)
+
+
+def asker(model: Mcc, image: Tensor, points: Tensor, valid: Tensor, hints: Hints | None) -> Answer:
+    """What answers places about one view, whose tokens are computed now, once.
+
+    Args:
+        model: the network. image: float32 [3, S, S], colours in 0..1. points: [P, P, 3]. valid: [P, P]. hints: about
+            places, for a network that takes them.
+    """
+    device = next(model.parameters()).device
+    memory = model.remember(model.encode(image[None].to(device), points[None].to(device), valid[None].to(device)))
+
+    def answer(places: Tensor) -> Tensor:
+        told = None if hints is None else torch.from_numpy(hints.at(places.numpy()))[None].to(device)
+        return model.answer(memory, places[None].to(device), told)[0]
+
+    return answer
 
 
 def seen_colors(mesh: Mesh, seen: FloatArray, rgb: ByteArray) -> Mesh:

@@ -107,14 +107,18 @@ class Completion:
         with self.autocast():
             logits = self.model(batch.image, batch.points, batch.valid, batch.places, hints)
         occupancy, color = mcc_loss(logits, batch.occupied, batch.rgb)
-        color_mean = color.mean() if len(color) else occupancy.new_zeros(())
-        loss = OCCUPANCY_WEIGHT * occupancy.mean() + self.config.color_weight * color_mean
-        found = logits[..., 0].detach() > 0
-        both, either = (found & batch.occupied).float().sum(), (found | batch.occupied).float().sum()
+        occupied = batch.occupied.float()
+        # Means over views of means over a view's places: the same however the views are dealt to threads
+        view = batch.occupied.nonzero()[:, 0]
+        colors = occupancy.new_zeros(len(occupied)).index_add(0, view, color.mean(dim=1))
+        colors = colors / occupied.sum(dim=1).clamp(min=1.0)
+        loss = OCCUPANCY_WEIGHT * occupancy.mean() + self.config.color_weight * colors.mean()
+        found = (logits[..., 0].detach() > 0).float()
+        both, either = (found * occupied).sum(dim=1), torch.maximum(found, occupied).sum(dim=1)
         scalars = {
             "occupancy": occupancy.mean().detach(),
-            "color": color_mean.detach(),
-            "iou": both / either.clamp(min=1.0),
+            "color": colors.mean().detach(),
+            "iou": (both / either.clamp(min=1.0)).mean(),
         }
         return loss * share, {name: value * share for name, value in scalars.items()}
 
@@ -136,8 +140,9 @@ class Completion:
 
     def summary(self, scalars: Mapping[str, float]) -> dict[str, float]:
         """What to log of a step's scalars."""
-        every = self.config.check_every
-        checked = self.check() if every and (self._step + 1) % every == 0 and self._held_out else {}
+        every, done = self.config.check_every, self._step + 1
+        due = every and (done % every < self.config.log_every or done == self.config.steps)  # asked when logging
+        checked = self.check() if due and self._held_out else {}
         return {**scalars, **checked}
 
     def counts(self) -> tuple[int, int]:

@@ -88,6 +88,7 @@ def fit(
     run_dir: Path,
     start: int = 0,
     scaler: torch.amp.GradScaler | None = None,
+    rates: str = "trainer.lr or trainer.mlp_lr",
 ) -> None:
     """Minimise an objective from step `start` to `schedule.steps`.
 
@@ -96,6 +97,7 @@ def fit(
         logger: is told of every step. save: writes a checkpoint of the state after so many steps; a fresh training
             saves the state before its first step, too.
         scaler: for float16 on CUDA, with one of torch's optimizers.
+        rates: the keys of the learning rates, for messages.
 
     Raises:
         InputError: the loss stopped being finite; the last good checkpoint stays.
@@ -125,7 +127,7 @@ def fit(
                 # Gradient scaling expects infinite gradients now and then, and skips the step by itself.
                 checked = loss if scaler.is_enabled() else loss + norm
                 if not bool(torch.isfinite(checked)):
-                    raise InputError(_not_finite(step, scalars, run_dir))
+                    raise InputError(_not_finite(step, scalars, run_dir, rates))
             if scaler.is_enabled():
                 assert isinstance(optimizer, torch.optim.Optimizer)
                 scaler.step(optimizer)
@@ -149,11 +151,11 @@ def fit(
             raise Interrupted(run_dir)
 
 
-def _not_finite(step: int, scalars: dict[str, Tensor], run_dir: Path) -> str:
+def _not_finite(step: int, scalars: dict[str, Tensor], run_dir: Path, rates: str) -> str:
     parts = ", ".join(f"{name} {float(value):.4g}" for name, value in scalars.items())
     return (
         f"step {step}: the loss or its gradient is not finite ({parts}); "
-        f"the last checkpoint in {run_dir} is from before it; try a lower trainer.lr or trainer.mlp_lr"
+        f"the last checkpoint in {run_dir} is from before it; try a lower {rates}"
     )
 
 

@@ -27,7 +27,7 @@ def bundled() -> Mcc:
 
 
 def held_out(model: Mcc, number: int) -> HeldOut:
-    return HeldOut.of(one_object(FIRST_HELD_OUT + number, POOL), 0, model.sizes, TrainMccConfig.margin)
+    return HeldOut.of(one_object(FIRST_HELD_OUT + number, POOL), 0, model.sizes)
 
 
 def test_it_is_small(bundled: Mcc) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from nto3d.build_train_mcc import held_out_views, learnt_objects, make_subjects
+from nto3d.build_train_mcc import held_out_views, learnt_objects, learnt_subjects
 from nto3d.cli import compose_config, main
 from nto3d.mcc.weights import load_mcc
 from nto3d.run_folder import CHECKPOINT_NAME
@@ -94,7 +94,7 @@ def test_one_object_is_learnt_by_heart() -> None:
     config = compose_config([*given, *more])
     model = load_mcc(Path("run/mcc.safetensors"))
     item = next(learnt_objects(config))
-    one = complete_view(model, HeldOut.of(item, 0, model.sizes, config.train_mcc.margin), 0.1, 0.5, 20_000)
+    one = complete_view(model, HeldOut.of(item, 0, model.sizes), 0.1, 0.5, 20_000)
     scores = one.scores(0.5)
     assert scores["f_score"] > 0.7
     assert scores["f_score"] > scores["seen_f_score"] + 0.3
@@ -106,7 +106,8 @@ def test_it_learns_from_a_scene_with_depth() -> None:
     given = [*SMALL, "train_mcc.objects=0", "train_mcc.scenes=[ball]", "train_mcc.steps=2", "train_mcc.held_out=0"]
     assert main([*given, "output=run"]) == 0
     assert json.loads(Path("run/metrics.json").read_text())["views"] == 5  # one of six is held out
-    subjects = make_subjects(learnt_objects(compose_config(given)), compose_config(given).train_mcc)
+    subjects = learnt_subjects(compose_config(given))
+    assert len(subjects) == 5
     for subject in subjects:  # the whole ball, as large as the seen part says
         surface = subject.normalized
         center = surface.mean(axis=0)
@@ -122,11 +123,13 @@ def test_it_learns_from_a_scene_with_depth() -> None:
         (["train_mcc.objects=0"], "expected scenes or objects"),
         (["train_mcc.network.patch=7"], "train_mcc.network: expected as many patches"),
         (["train_mcc.network.heads=5"], "train_mcc.network: expected widths"),
-        (["train_mcc.scenes=[nowhere]"], "nowhere"),
+        (["train_mcc.scenes=[nowhere]"], "train_mcc.scenes: "),
         (["train_mcc.first_object=999999"], "train_mcc.first_object: expected objects below 1000000"),
         (["train_mcc.precision=float16"], "train_mcc.precision: expected float32 or bfloat16"),
         (["train_mcc.near=1.5"], "train_mcc.near: expected a number from 0 to 1, got 1.5"),
         (["train_mcc.objekts=3"], "objekts"),
+        (["viewer=rerun"], "viewer: there is nothing to record"),
+        (["train_mcc.cache=/proc/nowhere"], "cannot write /proc/nowhere"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +143,7 @@ def test_what_cannot_be_is_said_in_one_line(given: list[str], said: str, capsys:
 def test_a_scene_without_depth_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     write_dtu_scene(Path("flat"), views=6, size=(48, 64))
     assert main([*SMALL, "train_mcc.scenes=[flat]", "output=run"]) == 2
-    assert "scene flat: expected depth of its views" in capsys.readouterr().err
+    assert "train_mcc.scenes: scene flat: expected depth of its views" in capsys.readouterr().err
 
 
 def test_a_resumed_training_keeps_its_settings(capsys: pytest.CaptureFixture[str]) -> None:

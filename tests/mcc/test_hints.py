@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from nto3d.mcc.batches import PLAIN, Augmentation, Places, generator, make_example, make_subject
-from nto3d.mcc.hints import COUNT, Hints, thinned
+from nto3d.mcc.hints import COUNT, MOST, Hints, thinned
 from nto3d.mcc.inputs import seen_view
 from nto3d.mcc.model import Mcc, MccSizes
 from tests.mcc.formula import SMALL
@@ -55,10 +58,22 @@ def test_the_way_leads_to_the_nearest_point() -> None:
     assert np.abs(found[:, 9:]).max() <= 1.0
 
 
-def test_thinned_points_keep_their_order_and_ends() -> None:
-    points = np.arange(30.0).reshape(10, 3)
-    assert np.array_equal(thinned(points, 10), points)
-    assert np.array_equal(thinned(points, 4), points[[0, 3, 6, 9]])
+@pytest.mark.parametrize(("height", "width"), [(400, 400), (480, 360), (45, 500), (30, 40)])
+def test_thinned_pixels_leave_no_stripes(height: int, width: int) -> None:
+    mask = np.zeros((height + 20, width + 30), dtype=np.bool_)
+    mask[10:-10, 15:-15] = True
+    thin = thinned(mask)
+    assert not (thin & ~mask).any()
+    assert min(MOST, mask.sum()) <= thin.sum() * 1.1
+    assert thin.sum() <= 4.5 * MOST
+    gaps = ndimage.distance_transform_edt(~thin)[mask]
+    assert gaps.max() <= np.sqrt(2.0) * np.sqrt(mask.sum() / MOST) + 1e-9  # a step of the grid in both directions
+
+
+def test_a_mask_of_a_few_pixels_is_kept() -> None:
+    mask = np.zeros((9, 9), dtype=np.bool_)
+    mask[3, 5] = True
+    assert np.array_equal(thinned(mask), mask)
 
 
 def view() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,11 +98,17 @@ def test_the_eye_is_where_the_camera_is() -> None:
 
 @pytest.mark.parametrize("augmentation", [PLAIN, Augmentation(0.2, 0.5, 30.0, 1.0)])
 def test_hints_move_with_the_view(augmentation: Augmentation) -> None:
+    """The surface is what is seen, moved away from the camera: every place is behind a seen point, none aside."""
     image, points, mask = view()
-    subject = make_subject(image, points, mask, points[mask], image[mask], SIZES, margin=0)
-    on = make_example(subject, Places(count=50, near=1.0, spread=1e-9), augmentation, generator(0, 0, 0))
-    assert on.hints.shape == (50, COUNT)
-    assert on.hints[:, :9].abs().max() < 1e-5  # every place is a seen point: no way to go, not aside, not behind
+    subject = make_subject(image, points, mask, 1.3 * points[mask], image[mask], SIZES, margin=0)
+    example = make_example(subject, Places(count=50, near=1.0, spread=1e-9), augmentation, generator(0, 0, 0))
+    assert example.hints.shape == (50, COUNT)
+    _, aside, behind = example.hints[:, 6:9].T
+    assert aside.abs().max() < 1e-4
+    assert (behind > 0.5).all()  # 0.3 of a distance of some 30, in units of the spread
+    moved = dataclasses.replace(subject, eye=np.array([0.3, -2.0, 1.0]))
+    wrong = make_example(moved, Places(count=50, near=1.0, spread=1e-9), augmentation, generator(0, 0, 0))
+    assert wrong.hints[:, 7].abs().max() > 0.1
 
 
 def test_a_network_without_hints_is_given_none() -> None:

@@ -36,6 +36,14 @@ def needle(places: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("answer", [ball, needle])
+def test_it_finds_what_asking_everywhere_finds_on_a_coarse_lattice(answer: object) -> None:
+    assert callable(answer)
+    whole, fine = sweep(answer, 0.1, 0.3, 2**16, first_stride=1), sweep(answer, 0.1, 0.3, 2**14)
+    assert fine.asked < 0.2 * whole.asked
+    assert np.array_equal(fine.occupied, whole.occupied)
+
+
+@pytest.mark.parametrize("answer", [ball, needle])
 def test_it_finds_what_asking_everywhere_finds(answer: object) -> None:
     assert callable(answer)
     whole = sweep(answer, 0.05, 0.3, 2**16, first_stride=1)
@@ -132,7 +140,7 @@ def test_every_pass_tells_what_is_new() -> None:
     assert all(len(places) == len(rgb) for _, places, rgb in passes)
 
 
-def test_a_pass_without_anything_new_tells_nothing() -> None:
+def test_a_pass_that_finds_nothing_tells_no_places() -> None:
     passes: list[int] = []
     sweep(
         lambda places: logits_of(torch.full((len(places),), 9.0)),

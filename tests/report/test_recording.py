@@ -11,7 +11,7 @@ import pytest
 from nto3d.config import ViewerName
 from nto3d.errors import InputError
 from nto3d.report import recording as module
-from nto3d.report.recording import Recording, RerunRecording, open_recording
+from nto3d.report.recording import Recording, RerunRecording, free_name, open_recording
 from nto3d.types import Mesh, Prompts
 
 PICTURE = np.zeros((48, 64, 3), dtype=np.uint8)
@@ -20,14 +20,14 @@ MESH = Mesh(np.eye(3), np.array([[0, 1, 2]]), np.full((3, 3), 200, dtype=np.uint
 
 
 def entities(path: Path, timeline: str) -> dict[str, list[int | None]]:
-    """Entity -> numbers of the timeline at which something is known of it, None: always."""
+    """Entity -> numbers of the timeline at which something is known of it; None: always, -9: not on this timeline."""
     reader = pytest.importorskip("rerun.chunk").RrdReader
     found: dict[str, list[int | None]] = defaultdict(list)
     for chunk in reader(path).stream().to_chunks():
-        rows = [None] * chunk.num_rows
-        if not chunk.is_static:
-            batch = chunk.to_record_batch()
-            rows = batch.column(timeline).to_pylist() if timeline in batch.schema.names else rows
+        rows = [None if chunk.is_static else -9] * chunk.num_rows
+        batch = chunk.to_record_batch()
+        if timeline in batch.schema.names:
+            rows = batch.column(timeline).to_pylist()
         found[chunk.entity_path] += rows
     return {name: sorted(rows, key=lambda row: -1 if row is None else row) for name, rows in found.items()}
 
@@ -56,6 +56,8 @@ def test_what_was_told_is_read_back(tmp_path: Path) -> None:
         tell(recording)
         assert not path.exists()  # under its name only when it is whole
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert free_name(path).name == "recording_2.rrd"
+    assert free_name(tmp_path / "b.rrd").name == "b.rrd"
     found = entities(path, "pass")
     always = {"/camera", "/camera/picture", "/camera/prompt", "/camera/prompt/box"}
     assert all(set(found[name]) == {None} for name in always)

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-import zipfile
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nto3d.data.synthetic.endless import CELLS, POINTS, ObjectViews, random_object, render_views
+from nto3d.data.object_views import ObjectViews
+from nto3d.data.synthetic.endless import CELLS, POINTS, random_object, render_views
+from nto3d.errors import InputError
 from nto3d.files import write_atomic
 from nto3d.types import Cameras
 
 _ARRAYS = ("images", "depths", "intrinsics", "cam_to_world", "surface", "surface_rgb")
-_AT_ONCE = 4  # objects that a process is handed at a time
+VERSION = 1  # of the generator: to be raised when a seed becomes another object
+_AT_ONCE = 2  # objects that a process is handed at a time
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def make_objects(seeds: Sequence[int], spec: PoolSpec, workers: int = 1) -> Iter
         seeds: one an object. workers: processes; 1 makes them in this one.
 
     Raises:
-        OSError: the cache cannot be written.
+        InputError: the cache cannot be written, or a worker was killed.
     """
     if workers <= 1 or len(seeds) <= _AT_ONCE:
         for seed in seeds:
@@ -55,28 +60,37 @@ def make_objects(seeds: Sequence[int], spec: PoolSpec, workers: int = 1) -> Iter
         return
     # A fresh interpreter each: forking a process that runs threads of torch can hang
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, context, _leave_ctrl_c_to_the_parent) as pool:
         try:
             yield from pool.map(one_object, seeds, [spec] * len(seeds), chunksize=_AT_ONCE)
+        except BrokenProcessPool as error:
+            raise InputError("a process that makes objects was killed: out of memory? pass threads=1") from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def one_object(seed: int, spec: PoolSpec) -> ObjectViews:
     """The object of a seed: read where it was kept, made (and kept) where not.
 
     Raises:
-        OSError: the cache cannot be written.
+        InputError: the cache cannot be written.
     """
     if spec.cache is None:
         return _made(seed, spec)
-    path = spec.cache / f"{spec.views}x{spec.side}_{spec.points}_{spec.cells}" / f"{seed:07d}.npz"
+    path = spec.cache / f"v{VERSION}_{spec.views}x{spec.side}_{spec.points}_{spec.cells}" / f"{seed:07d}.npz"
     kept = _read(path)
     if kept is not None:
         return kept
     item = _made(seed, spec)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {path.parent}: {error.strerror}") from error
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {
         "name": np.array(item.name),
@@ -84,7 +98,9 @@ def one_object(seed: int, spec: PoolSpec) -> ObjectViews:
         **{"intrinsics": item.cameras.intrinsics, "cam_to_world": item.cameras.cam_to_world},
     }
     np.savez_compressed(buffer, **arrays)
-    write_atomic(path, buffer.getbuffer())
+    own = path.with_name(f"{os.getpid()}_{path.name}")  # another run may be writing the same object
+    write_atomic(own, buffer.getbuffer())
+    own.replace(path)
     return item
 
 
@@ -98,7 +114,7 @@ def _read(path: Path) -> ObjectViews | None:
         with np.load(path, allow_pickle=False) as file:
             images, depths, intrinsics, poses, surface, rgb = (file[name] for name in _ARRAYS)
             name = str(file["name"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        cameras = Cameras(intrinsics, poses, (images.shape[1], images.shape[2]))
+    except Exception:  # a damaged file can break the zip reader or the arrays' headers in any way
         return None
-    cameras = Cameras(intrinsics, poses, (images.shape[1], images.shape[2]))
     return ObjectViews(name, images, depths, depths > 0, cameras, surface, rgb)
