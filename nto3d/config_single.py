@@ -83,7 +83,7 @@ class TrainMccConfig:
     surface_points: int = 12_000  # of an object, by which distances are known
     cache: str | None = None  # a folder where procedural objects are kept; null: made anew at every start
     downscale: int = 1  # of the scenes, integer factor
-    steps: int = 15_000
+    steps: int = 11_000
     batch: int = 16  # views a step
     queries: int = 384  # places a view
     near: float = 0.5  # share of the places that lie about the surface, the others are anywhere in the box
@@ -103,6 +103,6 @@ class TrainMccConfig:
     precision: Precision = Precision.float32
     calibrate: int = 20  # objects on which the probabilities are shifted until single.threshold is the best; 0: none
     held_out: int = 20  # objects that are not learnt from, to measure with
-    check_every: int = 1000  # steps between measurements of the loss on held-out objects; 0: none
+    check_every: int = 500  # steps between measurements of the loss on held-out objects; 0: none
     checkpoint_every: int = 500
     log_every: int = 50
