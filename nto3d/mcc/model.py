@@ -143,7 +143,7 @@ class _QueryEmbed(nn.Module):
         self.frequencies = frequencies
         self.pos_embed = nn.Linear(3 + 6 * frequencies + hints, width)
 
-    def forward(self, places: Tensor, hints: Tensor | None) -> Tensor:
+    def forward(self, places: Tensor, hints: Tensor | None = None) -> Tensor:
         """[B, Q, 3] and hints [B, Q, COUNT] or None -> [B, Q, D]."""
         told = waves(places, self.frequencies)
         embedded: Tensor = self.pos_embed(told if hints is None else torch.cat([told, hints], dim=-1))

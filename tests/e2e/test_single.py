@@ -27,7 +27,7 @@ RUN = ("mode=single", "scene=dtu", "scene.path=ball", "segmenter=precomputed", "
 REST = ("device=cpu", "threads=2", "single.granularity=0.1", "output=run")
 
 
-def ball(model: Mcc, memory: object, places: Tensor) -> Tensor:
+def ball(model: Mcc, memory: object, places: Tensor, hints: Tensor | None = None) -> Tensor:
     distance = (places[0] - torch.tensor(CENTER)).norm(dim=1) - RADIUS
     logits = torch.zeros(len(distance), 1 + 3 * 256)
     logits[:, 0] = 6.0 * torch.tanh((HALF - distance.abs()) / HALF * 2.0)

@@ -110,7 +110,9 @@ def test_it_learns_from_a_scene_with_depth() -> None:
     assert len(subjects) == 5
     for subject in subjects:  # the whole ball, as large as the seen part says
         surface = subject.normalized
-        center = surface.mean(axis=0)
+        # the sphere through them: |p|^2 = 2 p . center + rest
+        matrix = np.column_stack([2.0 * surface, np.ones(len(surface))])
+        center = np.linalg.lstsq(matrix, (surface**2).sum(axis=1))[0][:3]
         radius = np.linalg.norm(surface - center, axis=1)
         assert radius.std() < 0.05 * radius.mean()
         seen = subject.points[subject.valid].numpy()
