@@ -84,6 +84,15 @@ def read_rounds(run_dir: Path) -> list[LiftRound]:
     return [LiftRound(number, row, _read_pictures(_round_folder(run_dir, number))) for number, row in rows.items()]
 
 
+def count_rounds(run_dir: Path) -> int:
+    """How many rounds an earlier lift noted, the click's among them.
+
+    Raises:
+        InputError: rounds.csv is missing or broken.
+    """
+    return len(_read_rows(run_dir))
+
+
 def _round_folder(run_dir: Path, number: int) -> Path:
     return run_dir / LIFT_NAME / ROUND_NAMES.replace("*", str(number))
 

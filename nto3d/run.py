@@ -18,7 +18,7 @@ from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError
 from nto3d.evaluate.geometry import load_points
 from nto3d.geometry.occlusion import occluded_pixels
-from nto3d.lift_files import lift_metrics, read_masks, read_rounds, true_masks
+from nto3d.lift_files import count_rounds, lift_metrics, read_masks, read_rounds, true_masks
 from nto3d.lift_record import record_masks, record_views
 from nto3d.report.pictures import normal_picture, to_bytes
 from nto3d.report.recording import Recording, free_name, open_recording
@@ -35,7 +35,7 @@ from nto3d.run_lift import find_masks
 from nto3d.run_single import run_single
 from nto3d.run_train_mcc import run_train_mcc
 from nto3d.segment.precomputed import given_masks
-from nto3d.stages.assess import Pictures, assess_mesh, assess_views, write_metrics, write_run_report
+from nto3d.stages.assess import Pictures, assess_mesh, assess_views, report_metrics, write_run_report
 from nto3d.stages.features import (
     LONGEST,
     FeatureTerm,
@@ -101,7 +101,7 @@ def _multiview(
     state = _resumed(config, device)
     masks, unknown = _target_masks(config, scene, device, recording, state)
     if masks is not None:
-        recording.at("round", len(read_rounds(run_dir)) - 1 if _clicked(config) else 0)
+        recording.at("round", count_rounds(run_dir) - 1 if _clicked(config) else 0)
         record_masks(recording, scene, dict(enumerate(masks)))
     features = _features(config, scene, masks, device)
     torch.manual_seed(config.seed)  # what comes is the same however the masks were found
@@ -114,7 +114,7 @@ def _multiview(
     logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir, training, features)
     mesh = extract_mesh(model, scene.world_from_normalized, config.export)
     write_run_mesh(mesh, run_dir, config.export)
-    recording.at("round", len(read_rounds(run_dir)) if _clicked(config) else 0)
+    recording.at("round", count_rounds(run_dir) if _clicked(config) else 0)
     recording.mesh("mesh", mesh)
     pictures = Pictures()
     if features is not None:
@@ -130,9 +130,7 @@ def _multiview(
     if config.evaluate.report:
         _report(config, run_dir, scene, mesh, metrics, pictures, logger)
     metrics["total_seconds"] = time.perf_counter() - started
-    write_metrics(run_dir, metrics)
-    for name, value in metrics.items():
-        log.info("%-18s %.4f", name, value)
+    report_metrics(run_dir, metrics)
     log.info("mesh: %s", run_dir / "mesh.ply")
     return metrics
 

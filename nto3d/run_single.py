@@ -27,7 +27,7 @@ from nto3d.report.shade import Shading, turntable
 from nto3d.run_folder import RECORDING_NAME, config_text, last_command, peak_memory_gb
 from nto3d.segment.precomputed import given_masks
 from nto3d.segment.prompts import read_prompts
-from nto3d.stages.assess import FRAMES, REPORT_NAME, TURNTABLE, write_metrics
+from nto3d.stages.assess import FRAMES, REPORT_NAME, TURNTABLE, report_metrics
 from nto3d.stages.complete import Completion, complete
 from nto3d.stages.mesh import write_run_mesh
 from nto3d.types import BoolArray, Prompts, Scene
@@ -90,9 +90,7 @@ def _complete(
     metrics["peak_memory_gb"] = peak_memory_gb()
     if config.evaluate.report:
         _report(config, run_dir, scene, mask, found, result, metrics)
-    write_metrics(run_dir, metrics)
-    for name, value in metrics.items():
-        log.info("%-18s %.4f", name, value)
+    report_metrics(run_dir, metrics)
     log.info("mesh: %s", run_dir / "mesh.ply")
     return metrics
 

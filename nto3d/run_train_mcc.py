@@ -24,9 +24,9 @@ from nto3d.mcc.model import Mcc
 from nto3d.mcc.weights import load_mcc, save_mcc
 from nto3d.report.page import write_report
 from nto3d.run_folder import CHECKPOINT_NAME, config_text, last_command, peak_memory_gb
-from nto3d.stages.assess import REPORT_NAME, history_curves, write_metrics
+from nto3d.stages.assess import REPORT_NAME, history_curves, report_metrics
 from nto3d.stages.assess_mcc import HeldOut, calibrate, complete_view, mean_scores
-from nto3d.stages.learn_mcc import Completion, MuonWithAdam, small_attention
+from nto3d.stages.learn_mcc import CompletionTraining, MuonWithAdam, small_attention
 from nto3d.training.checkpoint import (
     check_config,
     load_checkpoint,
@@ -92,9 +92,7 @@ def run_train_mcc(config: Config) -> dict[str, float]:
             curves=history_curves(logger.history),
             config_yaml=config_text(config),
         )
-    write_metrics(run_dir, metrics)
-    for name, value in metrics.items():
-        log.info("%-18s %.4f", name, value)
+    report_metrics(run_dir, metrics)
     log.info("weights: %s; use them with mode=single single.checkpoint=FILE", run_dir / WEIGHTS_NAME)
     return metrics
 
@@ -104,7 +102,7 @@ def _fit(
 ) -> tuple[RunLogger, float]:
     """The training; returns its log and its seconds."""
     train, run_dir = config.train_mcc, Path(config.output)
-    objective = Completion(model, subjects, [view.subject for view in held_out], train, config.seed)
+    objective = CompletionTraining(model, subjects, [view.subject for view in held_out], train, config.seed)
     optimizer = MuonWithAdam(model, train)
     start, seconds, begun = 0, 0.0, time.perf_counter()
     if state is not None:

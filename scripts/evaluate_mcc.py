@@ -14,7 +14,6 @@ as `mode=train_mcc` does at its end; then choose others with `first` than those 
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -25,7 +24,6 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
-import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from nto3d.cli import guarded  # noqa: E402
@@ -35,10 +33,11 @@ from nto3d.data.object_views import ObjectViews  # noqa: E402
 from nto3d.data.synthetic.endless import object_mesh, random_object  # noqa: E402
 from nto3d.data.synthetic.pool import PoolSpec, one_object  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
-from nto3d.files import write_atomic  # noqa: E402
+from nto3d.mcc.query import logit_of  # noqa: E402
 from nto3d.mcc.surface import shell_surface  # noqa: E402
 from nto3d.mcc.weights import load_mcc, save_mcc  # noqa: E402
 from nto3d.progress import progress_bar  # noqa: E402
+from nto3d.report.pictures import write_png  # noqa: E402
 from nto3d.report.shade import shade_mesh  # noqa: E402
 from nto3d.report.sheet import captioned  # noqa: E402
 from nto3d.stages.assess_mcc import Completed, HeldOut, calibrate, complete_view, mean_scores  # noqa: E402
@@ -120,7 +119,7 @@ def _check(options: Options) -> None:
 
 def _row(item: ObjectViews, seed: int, view: HeldOut, one: Completed, options: Options) -> ByteArray:
     """What was seen, then the found and the true surface from the camera, then both from behind."""
-    level = math.log(options.thresholds[0] / (1.0 - options.thresholds[0]))
+    level = logit_of(options.thresholds[0])
     kept = one.found.logit[one.found.occupied] > level
     mesh = shell_surface(dataclasses.replace(one.found, level=level, rgb=one.found.rgb[kept]))
     place = view.subject.place
@@ -145,10 +144,7 @@ def _write(path: Path, rows: Sequence[ByteArray]) -> None:
     columns = [np.concatenate(rows[start::AROUND]) for start in range(min(AROUND, len(rows)))]
     height = max(len(column) for column in columns)
     padded = [np.pad(column, ((0, height - len(column)), (0, 8), (0, 0)), constant_values=255) for column in columns]
-    coded, data = cv2.imencode(".png", cv2.cvtColor(np.concatenate(padded, axis=1), cv2.COLOR_RGB2BGR))
-    if not coded:
-        raise InputError(f"cannot write {path}: the picture could not be encoded")
-    write_atomic(path, data.tobytes())
+    write_png(path, np.concatenate(padded, axis=1))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
-import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from torch import Tensor  # noqa: E402
 
@@ -36,8 +35,9 @@ from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import read_mesh, write_mesh  # noqa: E402
-from nto3d.files import write_arrays, write_atomic  # noqa: E402
+from nto3d.files import write_arrays  # noqa: E402
 from nto3d.lift_files import read_masks  # noqa: E402
+from nto3d.report.pictures import write_png  # noqa: E402
 from nto3d.report.shade import Shading, guess_up, turntable  # noqa: E402
 from nto3d.report.sheet import COLUMNS, captioned, sheet  # noqa: E402
 from nto3d.run_folder import MASKS_NAME, load_run_config  # noqa: E402
@@ -184,14 +184,6 @@ def ask(
     return Asked(f"vertex {options.vertex}, {where}", feature, view, seen_at)
 
 
-def write_png(path: Path, picture: ByteArray) -> None:
-    """Write an RGB picture [H, W, 3], atomically."""
-    done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    assert done
-    write_atomic(path, data.tobytes())
-    print(path)
-
-
 def write_numbers(path: Path, options: Options, similarity: FloatArray, feature: Tensor) -> None:
     """Write similarity.npz, atomically."""
     numbers = {"similarity": similarity, "feature": feature.cpu().numpy()}
@@ -219,6 +211,12 @@ def open_run(options: Options, overrides: Sequence[str]) -> tuple[Config, Mesh]:
             f"vertex: expected 0..{len(mesh.vertices) - 1} of {options.run}/mesh.ply, got {options.vertex}"
         )
     return config, mesh
+
+
+def _write(path: Path, picture: ByteArray) -> None:
+    """Write a picture, and say where."""
+    write_png(path, picture)
+    print(path)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -260,12 +258,12 @@ def main(argv: Sequence[str]) -> int:
         picture = heat_picture(scene.images[view], seen, scale, None if masks is None else masks[view])
         if view == asked.view and asked.xy is not None:
             picture = marked(picture, asked.xy)
-        write_png(out / f"view_{view:03d}.png", picture)
+        _write(out / f"view_{view:03d}.png", picture)
         tiles.append(captioned(picture, f"view {view}", options.size))
     up = world_from_normalized[:3, :3] @ guess_up(scene.cameras.cam_to_world) / scene.scale
     turns = turntable(colored, COLUMNS, (options.size, options.size), up, Shading.color)
     title = f"{scene.name}: similarity to {asked.title} (cosine of features)"
-    write_png(out / "query.png", sheet(tiles, turns, scale, PALETTE, title))
+    _write(out / "query.png", sheet(tiles, turns, scale, PALETTE, title))
     print(f"similarity {float(similarity.min()):.3f} to {float(similarity.max()):.3f}", end=", ")
     print(f"shown from {scale[0]:.3f} to {scale[1]:.3f}")
     return 0

@@ -15,7 +15,6 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
-import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from nto3d.cli import guarded  # noqa: E402
@@ -23,7 +22,7 @@ from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.dtu import read_dtu  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import read_mesh  # noqa: E402
-from nto3d.files import write_atomic  # noqa: E402
+from nto3d.report.pictures import write_png  # noqa: E402
 from nto3d.report.shade import Shading, guess_up, shade_mesh, turntable  # noqa: E402
 from nto3d.types import ByteArray  # noqa: E402
 
@@ -81,9 +80,7 @@ def main(argv: Sequence[str]) -> int:
     """Write the pictures."""
     options = read_options(argv)
     joined = np.concatenate(pictures(options), axis=1)
-    done, png = cv2.imencode(".png", joined[..., ::-1])
-    assert done
-    write_atomic(Path(options.out), png.tobytes())
+    write_png(Path(options.out), joined)
     print(options.out)
     return 0
 

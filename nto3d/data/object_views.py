@@ -38,6 +38,11 @@ class ObjectViews:
         xy = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float64)
         return unproject(self.cameras.intrinsics[view], np.eye(3, 4), xy, self.depths[view])
 
+    def seen(self, view: int) -> FloatArray:
+        """The points [S, 3] of the object that a view shows, pixel by pixel; the object's frame."""
+        pose = self.cameras.cam_to_world[view]
+        return self.points(view)[self.masks[view]] @ pose[:, :3].T + pose[:, 3]
+
     def surface_in_camera(self, view: int) -> FloatArray:
         """The surface points [N, 3] in a view's camera frame (OpenCV axes)."""
         pose = self.cameras.cam_to_world[view]

@@ -70,11 +70,10 @@ def scene_views(scene: Scene, count: int, seed: int) -> ObjectViews:
 def _seen(views: ObjectViews, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Points [N, 3] that the views see, and their colours, about as many of each view."""
     points, colors = [], []
+    share = -(-most // len(views.masks))
     for view, mask in enumerate(views.masks):
-        index = np.flatnonzero(mask)
-        share = -(-most // len(views.masks))
-        index = rng.choice(index, min(share, len(index)), replace=False)
-        pose = views.cameras.cam_to_world[view]
-        points.append(views.points(view).reshape(-1, 3)[index] @ pose[:, :3].T + pose[:, 3])
-        colors.append(views.images[view].reshape(-1, 3)[index])
+        count = int(np.count_nonzero(mask))
+        index = rng.choice(count, min(share, count), replace=False)
+        points.append(views.seen(view)[index])
+        colors.append(views.images[view][mask][index])
     return np.concatenate(points), np.concatenate(colors)

@@ -98,7 +98,7 @@ def sweep(
         raise ValueError(f"expected a power of two as the first stride, got {first_stride}")
     count = math.ceil(2 * extent / granularity)
     axis = (np.arange(count) - count / 2) * (2 * extent / count)
-    level = math.log(threshold / (1.0 - threshold))
+    level = logit_of(threshold)
     logit = np.full((count, count, count), -np.inf, dtype=np.float32)
     colors: dict[str, list[NDArray[np.integer]]] = {"index": [], "rgb": []}
     wanted = np.zeros_like(logit, dtype=np.bool_)
@@ -135,6 +135,11 @@ def sweep(
     order = np.argsort(np.concatenate(colors["index"]), kind="stable")
     rgb = np.concatenate(colors["rgb"])[order].astype(np.uint8)
     return Sweep(axis, logit, rgb, level, int(known.sum()))
+
+
+def logit_of(probability: float) -> float:
+    """The logit at which a probability lies."""
+    return math.log(probability / (1.0 - probability))
 
 
 def _closer(logit: FloatArray, least: float, stride: int) -> BoolArray:

@@ -6,11 +6,13 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from nto3d.files import write_atomic
 from nto3d.types import BoolArray, ByteArray, FloatArray
 
 DEPTH_MAP, ERROR_MAP = cv2.COLORMAP_VIRIDIS, cv2.COLORMAP_INFERNO
@@ -78,6 +80,16 @@ def error_ceiling(views: Sequence[ViewPictures]) -> float:
     """One scale for all error maps: the 99.5th percentile of the largest view, rounded up to 0.05."""
     largest = max((float(np.percentile(view.error, 99.5)) for view in views), default=0.0)
     return float(np.clip(np.ceil(largest / 0.05), 1, 20)) * 0.05
+
+
+def write_png(path: Path, picture: ByteArray) -> None:
+    """Write a picture uint8 [H, W, 3] as PNG, atomically.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    write_atomic(path, data.tobytes())
 
 
 def data_uri(picture: ByteArray, quality: int = 90) -> str:

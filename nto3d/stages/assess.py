@@ -109,6 +109,13 @@ def write_metrics(run_dir: Path, metrics: Mapping[str, float]) -> None:
     write_atomic(run_dir / METRICS_NAME, json.dumps(dict(metrics), indent=2) + "\n")
 
 
+def report_metrics(run_dir: Path, metrics: Mapping[str, float]) -> None:
+    """The end of a run: RUN/metrics.json, and a line of the log for each."""
+    write_metrics(run_dir, metrics)
+    for name, value in metrics.items():
+        log.info("%-18s %.4f", name, value)
+
+
 def history_curves(history: History) -> dict[str, tuple[FloatArray, FloatArray]]:
     """What was logged, as the report draws it: name -> (steps [N], values [N])."""
     return {name: (np.asarray(steps), np.asarray(values)) for name, (steps, values) in history.items()}

@@ -5,7 +5,6 @@ Letters: N surface points, S seen points, K occupied places.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from nto3d.mcc.hints import Hints
 from nto3d.mcc.inputs import relative_margin
 from nto3d.mcc.measure import FScore, f_score, hidden_coverage
 from nto3d.mcc.model import Mcc, MccSizes
-from nto3d.mcc.query import EXTENT, Sweep, sweep
+from nto3d.mcc.query import EXTENT, Sweep, logit_of, sweep
 from nto3d.stages.complete import asker
 from nto3d.types import FloatArray
 
@@ -40,9 +39,8 @@ class HeldOut:
     @classmethod
     def of(cls, item: ObjectViews, view: int, sizes: MccSizes) -> HeldOut:
         """A view of an object."""
-        subject, pose = subject_of(item, view, sizes), item.cameras.cam_to_world[view]
-        points = item.points(view)[item.masks[view]] @ pose[:, :3].T + pose[:, 3]
-        return cls(subject, points @ subject.place[:, :3].T + subject.place[:, 3])
+        subject = subject_of(item, view, sizes)
+        return cls(subject, item.seen(view) @ subject.place[:, :3].T + subject.place[:, 3])
 
 
 def subject_of(item: ObjectViews, view: int, sizes: MccSizes) -> Subject:
@@ -70,7 +68,7 @@ class Completed:
 
     def places(self, threshold: float) -> FloatArray:
         """Occupied places [K, 3] at a threshold, not below that of the sweep."""
-        return self.found.axis[np.argwhere(self.found.logit > _logit(threshold))]
+        return self.found.axis[np.argwhere(self.found.logit > logit_of(threshold))]
 
     def scores(self, threshold: float) -> dict[str, float]:
         """F-score, precision and recall of the places found, of the seen points alone, and the hidden part covered."""
@@ -131,13 +129,13 @@ def calibrate(model: Mcc, views: Sequence[HeldOut], granularity: float, threshol
     """
     lowest = min(CANDIDATES)
     completed = [complete_view(model, view, granularity, lowest, batch) for view in views]
-    best = max(CANDIDATES, key=lambda candidate: mean_scores(completed, candidate)["f_score"])
-    model.shift_occupancy(_logit(threshold) - _logit(best))
+
+    def mean_f(candidate: float) -> float:
+        return float(np.mean([f_score(one.places(candidate), one.truth).f for one in completed]))
+
+    best = max(CANDIDATES, key=mean_f)
+    model.shift_occupancy(logit_of(threshold) - logit_of(best))
     return best
-
-
-def _logit(probability: float) -> float:
-    return math.log(probability / (1.0 - probability))
 
 
 def _named(prefix: str, score: FScore) -> dict[str, float]:

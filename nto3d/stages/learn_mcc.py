@@ -27,7 +27,7 @@ _CHECK_SEED = 12  # of the places that held-out views are asked at
 _DTYPES = {Precision.bfloat16: torch.bfloat16, Precision.float16: torch.float16}
 
 
-class Completion:
+class CompletionTraining:
     """The objective of the training (see `training.loop.Objective`).
 
     Which views a step sees, and how they are augmented, follows from seed and step alone: there is no state to keep.

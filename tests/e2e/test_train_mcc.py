@@ -16,7 +16,7 @@ from nto3d.mcc.weights import load_mcc
 from nto3d.run_folder import CHECKPOINT_NAME
 from nto3d.run_train_mcc import OTHERS
 from nto3d.stages.assess_mcc import HeldOut, complete_view, mean_scores
-from nto3d.stages.learn_mcc import Completion
+from nto3d.stages.learn_mcc import CompletionTraining
 from nto3d.training.checkpoint import load_checkpoint
 from nto3d.training.log import read_scalars
 from tests.helpers import write_dtu_scene
@@ -60,15 +60,15 @@ def test_a_training_leaves_weights_curves_and_scores() -> None:
 def test_a_training_that_was_stopped_goes_on_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     rest = ["evaluate=none", "train_mcc.steps=10"]
     assert main([*SMALL, *rest, "output=whole"]) == 0
-    prepare = Completion.prepare
+    prepare = CompletionTraining.prepare
 
-    def stop_at(self: Completion, step: int) -> None:
+    def stop_at(self: CompletionTraining, step: int) -> None:
         if step == 5:
             signal.raise_signal(signal.SIGINT)
         prepare(self, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Completion, "prepare", stop_at)
+        patch.setattr(CompletionTraining, "prepare", stop_at)
         assert main([*SMALL, *rest, "output=parts"]) == 130
     assert load_checkpoint(Path("parts") / CHECKPOINT_NAME)["step"] == 6
     assert not Path("parts/mcc.safetensors").exists()
