@@ -179,6 +179,7 @@ class LossConfig:
     curvature_weight: float = 0.01  # of the bending along the surface
     start_weight: float = 3.0  # of staying near to field.start=stereo, at first
     feature_weight: float = 0.1  # field.feature
+    patch_weight: float = 0.3  # of patches that must look alike in neighbouring views; 0: not compared
 
 
 @dataclass
@@ -206,6 +207,12 @@ class TrainerConfig:
     start_levels: int = 8  # hash grid levels that take part from the first step
     feature_ramp: int = 300  # steps until the loss of field.feature has its full weight
     feature_steps: int = 1300  # so long geometry and colour follow the features, too, less and less towards the end
+    patch_start: int = 100  # step from which on patches are compared ...
+    patch_ramp: int = 200  # ... with their full weight so many steps later
+    patch_rays: int = 768  # rays a step along which patches are compared beside those that are rendered
+    patch_fine: int = 0  # until then patches are compared at half the resolution
+    patch_half: int = 3  # pixels on either side of a patch's middle
+    patch_sources: int = 6  # views that each patch is carried into
     precision: Precision = Precision.float32
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     checkpoint_every: int = 1000  # steps

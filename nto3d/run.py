@@ -46,6 +46,7 @@ from nto3d.stages.features import (
 )
 from nto3d.stages.mesh import extract_mesh, write_run_mesh
 from nto3d.stages.model import SurfaceModel
+from nto3d.stages.photometric import PhotometricTerm
 from nto3d.stages.reconstruct import Reconstruction
 from nto3d.stages.scene import SceneFit
 from nto3d.stages.views import render_view
@@ -227,7 +228,17 @@ def reconstruct(
     path = run_dir / CHECKPOINT_NAME
     begun = time.perf_counter()
     rough = build_start(config, scene, model, with_masks=sampler.with_masks) if state is None else None
-    objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures, rough, features)
+    photometric = None
+    if config.trainer.loss.patch_weight > 0.0:
+        photometric = PhotometricTerm(
+            scene,
+            scene.train,
+            sampler.masks,
+            device,
+            half=config.trainer.patch_half,
+            sources=config.trainer.patch_sources,
+        )
+    objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures, rough, features, photometric)
     if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])

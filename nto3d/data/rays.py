@@ -61,6 +61,7 @@ class RaySampler:
         self._views = np.asarray(views, dtype=np.int64)
         self._caster = RayCaster(scene.cameras, self._device)
         self._colors = scene.images.reshape(-1, 3)  # a view of the pictures where they are contiguous
+        self._masks = masks
         self._mask_values = None if masks is None else masks.reshape(-1)
         self._unknown = None if unknown is None else unknown.reshape(-1)
         self._whole_share = whole_share
@@ -79,16 +80,23 @@ class RaySampler:
         return self._mask_values is not None
 
     @property
+    def masks(self) -> BoolArray | None:
+        """The masks [V, H, W] that it was given."""
+        return self._masks
+
+    @property
     def candidates(self) -> int:
         """How many pixels are candidates."""
         return int(self._ends[-1]) if len(self._ends) else len(self._views) * self._height * self._width
 
-    def sample(self, count: int, step: int) -> RayBatch:
+    def sample(self, count: int, step: int, stream: int = 0) -> RayBatch:
         """The batch of a step: `count` rays (a few less where pixels are unknown).
 
-        They come with their colours, and with masks where the sampler has them.
+        They come with their colours, and with masks where the sampler has them. Another `stream` gives other rays for
+        the same step.
         """
-        flat = self._draw(count, np.random.default_rng((self._seed, step)))
+        entropy = (self._seed, step, stream) if stream else (self._seed, step)
+        flat = self._draw(count, np.random.default_rng(entropy))
         if self._unknown is not None:
             flat = flat[~self._unknown[flat]]
         rgb = torch.from_numpy(self._colors.take(flat, axis=0)).to(self._device).float() / 255

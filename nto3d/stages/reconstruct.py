@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from nto3d.config import ColorLoss, TrainerConfig
 from nto3d.data.rays import RaySampler
 from nto3d.stages.features import FeatureTerm
 from nto3d.stages.model import SurfaceModel
+from nto3d.stages.photometric import PhotometricTerm
 from nto3d.stages.start import distance_at
+from nto3d.stages.surface import SurfaceTerms
 from nto3d.training import losses
 from nto3d.training.parallel import Losses, Shard
 from nto3d.types import RayBatch, RenderOutput
@@ -23,8 +24,6 @@ from nto3d.types import RayBatch, RenderOutput
 FULL_REFRESH = 8  # every so many refreshes of the grid look at the whole hull
 NEAR = 0.12  # the others look at corners within this distance of the surface, normalized units
 FEWEST_RAYS = 64
-HIT = 0.9  # opacity of a ray that has met the surface
-BEND_EVERY, BEND_LENGTH = 2, 0.01  # the curvature loss looks at every second such ray, over this length
 CRISP = 100.0  # sharpness from which on the surface counts as crisp: it moves slowly, its weight sits in few samples
 SOFT_OFTEN, SOFT_STRIDE = 4, 2  # until then the grid is refreshed so many times as often, at every other corner
 
@@ -38,6 +37,7 @@ class Reconstruction:
         pictures: renders pictures for TensorBoard, or None.
         start: [G, G, G] signed distance that the surface keeps to at first (see `stages.start`), or None.
         features: what is asked of the model's feature field, or None.
+        photometric: compares patches of the pictures over the surface, or None.
     """
 
     def __init__(
@@ -49,11 +49,14 @@ class Reconstruction:
         pictures: Callable[[], Mapping[str, Any]] | None = None,
         start: Tensor | None = None,
         features: FeatureTerm | None = None,
+        photometric: PhotometricTerm | None = None,
     ) -> None:
         self.model, self.sampler, self.config, self.seed = model, sampler, config, seed
         self._pictures = pictures
         self._start, self._fade = start, 0.0
         self._features, self._feature_weight, self._reach = features, 0.0, 0.0
+        self._surface = SurfaceTerms(model, photometric)
+        self._with_patches, self._patch_weight, self._level = photometric is not None, 0.0, 0
         self._samples_per_ray = 2.0 / config.max_step_size
         self._rays = self._samples = 0
         self._crisp = False  # whether a fine refresh has seen the whole hull
@@ -99,6 +102,10 @@ class Reconstruction:
         if self._features is not None:
             self._feature_weight, self._reach = self._features.weight(step), self._features.reach(step)
         asked = self._feature_weight > 0.0
+        if self._with_patches:
+            ramp = (step - config.patch_start) / max(1, config.patch_ramp)
+            self._level = int(step < config.patch_fine)
+            self._patch_weight = config.loss.patch_weight * min(1.0, max(0.0, ramp))
         self._settle()  # before the rays are counted: a checkpoint or a log line in between must not make a difference
         rays = self.sampler.sample(self._ray_count(), step)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
@@ -107,17 +114,22 @@ class Reconstruction:
         size = self.step_size()
         least = config.least_weight * min(1.0, max(0.2, float(self.model.inv_std.detach()) / CRISP))
         inside = self._inside(rays)
+        more, patches = None, 0.0
+        if self._patch_weight > 0.0:
+            more = self.sampler.sample(config.patch_rays, step, stream=1)
+            patches = inside + self._inside(more)
         samples = [0] * count
         self._pending = (len(rays), samples)
 
-        def shard(number: int, part: slice) -> Losses:
+        def shard(number: int, part: slice, further: slice) -> Losses:
             some = rays[part]
             out = self.model.render(some, size, jitter[part], anneal, least, features=asked, reach=self._reach)
             samples[number] = out.samples
-            return self._weigh(some, out, inside, len(rays), count)
+            rest = None if more is None else more[further]
+            return self._weigh(some, out, rest, inside, patches, len(rays), count)
 
-        bounds = [len(rays) * number // count for number in range(count + 1)]
-        return [partial(shard, number, slice(bounds[number], bounds[number + 1])) for number in range(count)]
+        parts, others = _parts(len(rays), count), _parts(0 if more is None else len(more), count)
+        return [partial(shard, number, parts[number], others[number]) for number in range(count)]
 
     def _ray_count(self) -> int:
         wanted = int(self.config.samples_per_step / self._samples_per_ray)
@@ -137,7 +149,16 @@ class Reconstruction:
             self._samples_per_ray += 0.1 * (max(1.0, sum(samples) / rays) - self._samples_per_ray)
         self._pending = (0, [])
 
-    def _weigh(self, rays: RayBatch, out: RenderOutput, inside: float, whole: int, shards: int) -> Losses:
+    def _weigh(
+        self,
+        rays: RayBatch,
+        out: RenderOutput,
+        more: RayBatch | None,
+        inside: float,
+        patches: float,
+        whole: int,
+        shards: int,
+    ) -> Losses:
         """The share of the loss of some rays of a batch of `whole` rays, `inside` of which see the target."""
         weights = self.config.loss
         per_ray = losses.color_huber if weights.color is ColorLoss.huber else losses.color_l1
@@ -150,10 +171,12 @@ class Reconstruction:
         color, error = color.sum() / inside, squared.sum() / inside
         slope = losses.eikonal(out.gradients).sum() / (max(out.samples, 1) * shards)
         total = weights.color_weight * color + weights.mask_weight * mask + weights.eikonal_weight * slope
-        bend = self._bend(rays, out, whole)
+        surface = self._surface.losses(rays, out, more, self._level, weights.curvature_weight > 0.0)
+        bend, patch = surface.bend / whole, surface.patch / max(patches, 1.0)
         pull = self._pull(out, shards)
         feature = self._feature_loss(rays, out) / inside
         total = total + weights.curvature_weight * bend + pull + self._feature_weight * feature
+        total = total + self._patch_weight * patch
         sharpness = self.model.inv_std.detach() / shards
         shares = {
             "color": color,
@@ -161,6 +184,7 @@ class Reconstruction:
             "eikonal": slope,
             "curvature": bend,
             "start": pull,
+            "patch": patch,
             "squared_error": error,
             "inv_std": sharpness,
         }
@@ -193,20 +217,6 @@ class Reconstruction:
         chosen = torch.nonzero(counts > 0.0)[:, 0]
         return (self._features.distance(rays[chosen], out.feature[chosen]) * counts[chosen]).sum()
 
-    def _bend(self, rays: RayBatch, out: RenderOutput, whole: int) -> Tensor:
-        """The share of the curvature loss of some rays of a batch of `whole` rays."""
-        if self.config.loss.curvature_weight == 0.0:
-            return out.rgb.new_zeros(())
-        hit = torch.nonzero(out.opacity.detach() > HIT)[::BEND_EVERY, 0]
-        points = rays.origins[hit] + rays.directions[hit] * (out.depth / out.opacity).detach()[hit, None]
-        normals = functional.normalize(out.normal.detach()[hit], dim=1, eps=1e-6)
-        axes = torch.eye(3, device=points.device)[torch.arange(len(hit), device=points.device) % 3]
-        aside = functional.normalize(torch.linalg.cross(normals, axes), dim=1, eps=1e-6)
-        with self.model.autocast(points.device):
-            _, gradients, _ = self.model.sdf(torch.cat([points, points + BEND_LENGTH * aside]))
-        here, there = gradients.float().chunk(2)
-        return losses.curvature(here, there).sum() * BEND_EVERY / whole
-
     def _pull(self, out: RenderOutput, shards: int) -> Tensor:
         """Towards what training starts from: until the colours are good, they would push the surface around."""
         weight = self.config.loss.start_weight * self._fade
@@ -230,3 +240,9 @@ class Reconstruction:
     def pictures(self) -> Mapping[str, Any]:
         """Pictures for TensorBoard."""
         return self._pictures() if self._pictures is not None else {}
+
+
+def _parts(length: int, count: int) -> list[slice]:
+    """Slices that divide a length into `count` parts."""
+    bounds = [length * number // count for number in range(count + 1)]
+    return [slice(bounds[number], bounds[number + 1]) for number in range(count)]

@@ -1,0 +1,165 @@
+"""Whether anything lies between surface points and cameras, by signed distances on a grid.
+
+Letters: R points, S cameras a point, G cells along an axis.
+"""
+
+# ruff: noqa: UP018
+# (Warp tells variables from constants by the call of float, int or bool)
+# mypy: disable-error-code="operator,misc"
+# (inside kernels, where wp.tid() and wp.vec3 mean more than Warp's stubs say)
+from __future__ import annotations
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from nto3d.kernels.launch import array, launch_spans, runs
+
+LIFT = 1.5  # cells along the normal by which a ray's start is off the surface, which the grid does not know exactly
+DEEP = -0.35  # cells below the surface from which on a place hides what lies behind it
+LEAST, MOST = 0.5, 3.0  # cells of a step
+
+
+@wp.func
+def _distance(grid: wp.array(dtype=wp.float32, ndim=3), x: wp.vec3) -> float:  # type: ignore[valid-type]
+    """Trilinear value at a place, in units of the corners' numbers."""
+    last = grid.shape[0] - 2
+    i = wp.clamp(int(x[0]), 0, last)
+    j = wp.clamp(int(x[1]), 0, last)
+    k = wp.clamp(int(x[2]), 0, last)
+    fx = x[0] - float(i)
+    fy = x[1] - float(j)
+    fz = x[2] - float(k)
+    a = wp.lerp(grid[i, j, k], grid[i, j, k + 1], fz)
+    b = wp.lerp(grid[i, j + 1, k], grid[i, j + 1, k + 1], fz)
+    c = wp.lerp(grid[i + 1, j, k], grid[i + 1, j, k + 1], fz)
+    d = wp.lerp(grid[i + 1, j + 1, k], grid[i + 1, j + 1, k + 1], fz)
+    return wp.lerp(wp.lerp(a, b, fy), wp.lerp(c, d, fy), fx)
+
+
+@wp.kernel(module="nto3d.sight", enable_backward=False)
+def _trace(
+    grid: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [G + 1]^3
+    origin: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
+    direction: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
+    hit: wp.array(dtype=wp.float32),  # type: ignore[valid-type]  # [R]
+    least: float,
+    most: float,
+    begin: int,
+    end: int,
+    stride: int,
+) -> None:
+    ray = begin + wp.tid()
+    cells = float(grid.shape[0] - 1)
+    size = 2.0 / cells
+    while ray < end:
+        x = (origin[ray] + wp.vec3(1.0, 1.0, 1.0)) / size
+        to = direction[ray]
+        # Between entry and exit of the sphere of interest, in cells
+        middle = -wp.dot(origin[ray], to)
+        nearest = origin[ray] + to * middle
+        half = wp.sqrt(wp.max(1.0 - wp.dot(nearest, nearest), 0.0))
+        t = wp.max(middle - half, 0.0) / size
+        last = (middle + half) / size
+        found = float(-1.0)
+        before = float(1.0)
+        step = float(0.0)
+        while t < last and found < 0.0:
+            d = _distance(grid, x + to * t) / size
+            if d < 0.0:
+                # A line through the last two distances; at the very start there is but one
+                found = wp.max(t + step * d / (before - d), 0.0)
+            before = wp.max(d, 0.0)
+            step = wp.clamp(d, least, most)
+            t += step
+        hit[ray] = found * size
+        ray += stride
+
+
+@wp.kernel(module="nto3d.sight", enable_backward=False)
+def _look(
+    grid: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [G + 1]^3
+    point: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
+    normal: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
+    centers: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [V]
+    views: wp.array(dtype=wp.int32, ndim=2),  # type: ignore[valid-type]  # [R, S]
+    clear: wp.array(dtype=wp.uint8, ndim=2),  # type: ignore[valid-type]  # [R, S]
+    lift: float,
+    deep: float,
+    least: float,
+    most: float,
+    begin: int,
+    end: int,
+    stride: int,
+) -> None:
+    item = begin + wp.tid()
+    cells = float(grid.shape[0] - 1)
+    size = 2.0 / cells
+    while item < end:
+        # In cells from here on: a corner's number is its place
+        x = (point[item] + normal[item] * (lift * size) + wp.vec3(1.0, 1.0, 1.0)) / size
+        for s in range(views.shape[1]):
+            view = views[item, s]
+            if view >= 0:
+                to = wp.normalize((centers[view] + wp.vec3(1.0, 1.0, 1.0)) / size - x)
+                t = float(0.0)
+                free = bool(True)
+                inside = bool(True)
+                while free and inside:
+                    p = x + to * t
+                    if wp.min(p) < 0.0 or wp.max(p) > cells:
+                        inside = bool(False)
+                    else:
+                        d = _distance(grid, p) / size
+                        if d < deep:
+                            free = bool(False)
+                        t += wp.clamp(d, least, most)
+                if free:
+                    clear[item, s] = wp.uint8(1)
+        item += stride
+
+
+def first_hits(grid: Tensor, origins: Tensor, directions: Tensor) -> Tensor:
+    """Where rays enter the solid of a grid of signed distances, as exactly as the grid knows.
+
+    Args:
+        grid: [G + 1, G + 1, G + 1] float32, as in `clear_sight`. origins, directions: [R, 3] float32, unit directions.
+
+    Returns:
+        Distance [R] along the rays, within the unit sphere; negative where a ray meets nothing.
+    """
+    device, count = origins.device, len(origins)
+    hit = torch.full((count,), -1.0, device=device)
+    if count:
+        places = [array(value.contiguous(), wp.vec3) for value in (origins, directions)]
+        arguments = [array(grid), *places, array(hit), LEAST, MOST]
+        launch_spans(_trace, arguments, [(span,) for span in runs(count, count * 32, device)], device)
+    return hit
+
+
+def clear_sight(grid: Tensor, point: Tensor, normal: Tensor, centers: Tensor, views: Tensor) -> Tensor:
+    """Which cameras see surface points with nothing in between.
+
+    Args:
+        grid: [G + 1, G + 1, G + 1] float32 signed distance at the corners of G^3 cells over [-1, 1]^3, normalized
+            units. Only what is thicker than about half a cell hides anything.
+        point, normal: [R, 3] float32, surface points and unit normals. centers: [V, 3] of the cameras.
+        views: [R, S] int32 indices of cameras; -1: none.
+
+    Returns:
+        bool [R, S], false for no camera.
+    """
+    device, (count, width) = point.device, views.shape
+    clear = torch.zeros(count, width, dtype=torch.uint8, device=device)
+    if count:
+        arguments = [
+            array(grid),
+            array(point.contiguous(), wp.vec3),
+            array(normal.contiguous(), wp.vec3),
+            array(centers, wp.vec3),
+            array(views),
+            array(clear),
+            *(LIFT, DEEP, LEAST, MOST),
+        ]
+        launch_spans(_look, arguments, [(span,) for span in runs(count, count * width * 16, device)], device)
+    return clear != 0

@@ -1,0 +1,110 @@
+"""Losses on the surface itself: where rays meet it, how it bends there, and whether the pictures agree on it.
+
+Volume rendering gives a depth that lies a little before or behind the zero level of the SDF, and only the zero level is
+exported. So the points of these losses are looked for on it: from the rendered depth two steps of Newton's method along
+the ray, of which the last carries gradients (as in IDR, Yariv et al. 2020, eq. 3).
+
+Letters: R rays, H rays that hit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nto3d.kernels.sight import first_hits
+from nto3d.stages.model import SurfaceModel
+from nto3d.stages.photometric import PhotometricTerm
+from nto3d.training import losses
+from nto3d.types import RayBatch, RenderOutput
+
+HIT = 0.9  # opacity of a ray that has met the surface
+STEEPEST, LONGEST = 0.2, 0.05  # least cosine with the ray, and longest step (normalized units), of Newton's method
+SLANT = 0.8  # cosine with the ray that the first step of it assumes
+BEND_EVERY, BEND_LENGTH = 2, 0.01  # the curvature loss looks at every second hit, over this length
+
+
+@dataclass(frozen=True)
+class SurfaceLosses:
+    """Sums over some rays.
+
+    Attributes:
+        bend: of the curvature loss. patch: of the patches' disagreement. Both scalars that carry gradients.
+    """
+
+    bend: Tensor
+    patch: Tensor
+
+
+class SurfaceTerms:
+    """The losses on the surface of a model.
+
+    Args:
+        model: whose surface. photometric: compares patches, or None.
+    """
+
+    def __init__(self, model: SurfaceModel, photometric: PhotometricTerm | None) -> None:
+        self._model, self._photometric = model, photometric
+
+    def losses(
+        self, rays: RayBatch, out: RenderOutput, more: RayBatch | None, level: int, bending: bool
+    ) -> SurfaceLosses:
+        """The losses where rays meet the surface.
+
+        Args:
+            rays: R rays. out: what rendering them gave. bending: whether to look at how the surface bends.
+            more: further rays, along which patches are compared without rendering them; None: no patches at all.
+            level: of the pictures' pyramid for the patches, 0 is the finest.
+        """
+        nothing = out.rgb.new_zeros(())
+        met = torch.nonzero(out.opacity.detach() > HIT)[:, 0]
+        bent = met[::BEND_EVERY] if bending else met[:0]
+        normals = functional.normalize(out.normal.detach()[bent], dim=1, eps=1e-6)
+        axes = torch.eye(3, device=met.device)[torch.arange(len(bent), device=met.device) % 3]
+        aside = BEND_LENGTH * functional.normalize(torch.linalg.cross(normals, axes), dim=1, eps=1e-6)
+        depth = (out.depth / out.opacity.clamp(min=HIT)).detach()
+        if self._photometric is None or more is None:
+            points = rays.origins[bent] + rays.directions[bent] * depth[bent, None]
+            _, gradients = self._sdf(torch.cat([points, points + aside]))
+            return SurfaceLosses(losses.curvature(*gradients.chunk(2)).sum() * BEND_EVERY, nothing)
+        grid = self._model.grid.distance
+        distance = torch.cat([depth[met], first_hits(grid, more.origins, more.directions)])
+        looks = joined(rays[met], more)
+        looks, distance = looks[distance > 0.0], distance[distance > 0.0]
+        points = self._nearer(looks.origins + looks.directions * distance[:, None], looks.directions)
+        beside = points[: len(met)][::BEND_EVERY] if bending else points[:0]
+        sdf, gradients = self._sdf(torch.cat([points, beside + aside]))
+        count = len(points)
+        bend = losses.curvature(gradients[: len(met)][::BEND_EVERY], gradients[count:]).sum() if bending else nothing
+        slope = (gradients[:count] * looks.directions).sum(dim=1).detach()
+        step = (sdf[:count] / slope.clamp(max=-STEEPEST)).clamp(-LONGEST, LONGEST)
+        points = points - looks.directions * step[:, None]
+        found = self._photometric.agreement(looks.view, looks.xy, points, gradients[:count], grid, level)
+        weight = found.weight * (slope < 0.0)
+        if looks.mask is not None:
+            weight = weight * looks.mask
+        return SurfaceLosses(bend * BEND_EVERY, (found.loss * weight).sum())
+
+    def _sdf(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        with self._model.autocast(points.device):
+            sdf, gradients, _ = self._model.sdf(points)
+        return sdf.float(), gradients.float()
+
+    @torch.no_grad()
+    def _nearer(self, points: Tensor, directions: Tensor) -> Tensor:
+        """Points moved along their rays towards the zero level, by a step for a surface that is met half aslant."""
+        with self._model.autocast(points.device):
+            sdf = self._model.sdf.sdf(points).float()
+        return points + directions * (sdf / SLANT).clamp(-LONGEST, LONGEST)[:, None]
+
+
+def joined(first: RayBatch, second: RayBatch) -> RayBatch:
+    """Two batches in one."""
+    mask = None
+    if first.mask is not None and second.mask is not None:
+        mask = torch.cat([first.mask, second.mask])
+    pairs = ((getattr(first, name), getattr(second, name)) for name in ("origins", "directions", "view", "xy", "rgb"))
+    return RayBatch(*(torch.cat(pair) for pair in pairs), mask)

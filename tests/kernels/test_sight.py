@@ -1,0 +1,45 @@
+"""Lines of sight past a sphere and a slab, whose shadows can be told by hand."""
+
+import pytest
+import torch
+
+from nto3d.kernels.sight import clear_sight
+from tests.kernels.devices import DEVICES
+
+G = 64
+
+
+def corners() -> torch.Tensor:
+    """Corner positions [G + 1, G + 1, G + 1, 3]."""
+    axis = torch.linspace(-1.0, 1.0, G + 1)
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_sphere_hides_its_own_far_side(device: torch.device) -> None:
+    grid = (torch.linalg.vector_norm(corners(), dim=-1) - 0.5).to(device)
+    normal = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]], device=device)
+    centers = torch.tensor([[0.0, 0.0, 3.0], [3.0, 0.0, 1.5]], device=device)
+    views = torch.tensor([[0, 1, -1]] * 3, dtype=torch.int32, device=device)
+    clear = clear_sight(grid, 0.5 * normal, normal, centers, views)
+    # The top is seen by both, the side by the second, the bottom by none; no camera sees nothing
+    assert clear[:, 0].tolist() == [True, True, False]
+    assert clear[:, 1].tolist() == [True, True, False]
+    assert not clear[:, 2].any()
+
+
+def test_what_lies_beside_hides_too() -> None:
+    x = corners()
+    floor = x[..., 2] + 0.5
+    post = torch.maximum((x[..., 0] - 0.3).abs() - 0.08, (x[..., 2] - 0.1).abs() - 0.5)
+    grid = torch.minimum(floor, post).contiguous()
+    point, normal = torch.tensor([[0.0, 0.0, -0.5]]), torch.tensor([[0.0, 0.0, 1.0]])
+    centers = torch.tensor([[3.0, 0.0, 1.0], [-3.0, 0.0, 1.0], [0.0, 0.0, 3.0], [3.0, 0.0, 15.0]])
+    clear = clear_sight(grid, point, normal, centers, torch.tensor([[0, 1, 2, 3]], dtype=torch.int32))
+    assert clear.tolist() == [[False, True, True, True]]
+
+
+def test_no_points_at_all() -> None:
+    nothing = torch.zeros(0, 3)
+    clear = clear_sight(torch.ones(3, 3, 3), nothing, nothing, nothing, torch.zeros(0, 4, dtype=torch.int32))
+    assert clear.shape == (0, 4)
