@@ -106,5 +106,8 @@ def joined(first: RayBatch, second: RayBatch) -> RayBatch:
     mask = None
     if first.mask is not None and second.mask is not None:
         mask = torch.cat([first.mask, second.mask])
-    pairs = ((getattr(first, name), getattr(second, name)) for name in ("origins", "directions", "view", "xy", "rgb"))
-    return RayBatch(*(torch.cat(pair) for pair in pairs), mask)
+    origins, directions, rgb = (
+        torch.cat([getattr(first, name), getattr(second, name)]) for name in ("origins", "directions", "rgb")
+    )
+    view, xy = torch.cat([first.view, second.view]), torch.cat([first.xy, second.xy])
+    return RayBatch(origins, directions, view, xy, rgb, mask)
