@@ -13,10 +13,10 @@ def mesh_normals(mesh: Mesh) -> tuple[FloatArray, FloatArray]:
     A vertex has the mean of its faces' normals, weighted by their areas. Collapsed faces and unused vertices have 0.
     """
     corners = mesh.vertices[mesh.faces]
-    weighted = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # twice the area
+    weighted: FloatArray = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # twice the area
     used, count = mesh.faces.reshape(-1), len(mesh.vertices)
     columns = np.repeat(weighted, 3, axis=0).T
-    sums = np.stack([np.bincount(used, column, count) for column in columns], axis=1)
+    sums: FloatArray = np.stack([np.bincount(used, column, count) for column in columns], axis=1)
     return unit(weighted), unit(sums)
 
 
