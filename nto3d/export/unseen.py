@@ -18,6 +18,7 @@ from scipy.sparse.linalg import splu
 
 from nto3d.export.clean import clean_mesh, with_faces
 from nto3d.export.visibility import median_edge
+from nto3d.geometry.normals import unit
 from nto3d.kernels.raycast import MeshCaster
 from nto3d.types import BoolArray, FloatArray, IntArray, Mesh
 
@@ -26,7 +27,7 @@ BLURS = 10  # averages over neighbours, in which two or three edges count
 LEAST_UNSEEN, LEAST_SEEN = 40, 300  # vertices; smaller islands of unseen and of seen surface are noise
 BAND, PULL = 0.95, 0.1  # blurred label from where on nothing moves; how a vertex of the border clings to its place
 TENSION = 0.03  # share of the diagonal: the membrane goes on as the surface does so far, farther in it is flat
-TRIES, SHORT = 3, 0.5  # rounds against pushing through seen surface; a vertex stops at this share of the way
+TRIES, HOLD = 5, 10.0  # rounds of holding back what would pass through seen surface, and how firmly it is held
 
 
 def close_unseen(mesh: Mesh) -> Mesh:
@@ -49,17 +50,7 @@ def close_unseen(mesh: Mesh) -> Mesh:
     if not unseen.any() or unseen.all():
         return mesh
     membrane = _Membrane(mesh, unseen)
-    moved = membrane.solve(mesh.vertices)
-    fixed: BoolArray = np.all(~membrane.free[mesh.faces], axis=1)
-    seen_part = with_faces(mesh, fixed)
-    if len(seen_part.faces):
-        caster = MeshCaster(seen_part)
-        for _ in range(TRIES):
-            through = membrane.free & caster.blocked(mesh.vertices, moved)
-            if not through.any():
-                break
-            stops = mesh.vertices + SHORT * (moved - mesh.vertices)
-            moved = membrane.solve(mesh.vertices, through, stops)
+    moved = _held_back(mesh, membrane, membrane.solve(mesh.vertices))
     colors = mesh.colors
     if colors is not None:
         colors = np.rint(membrane.solve(colors.astype(np.float64))).clip(0, 255).astype(np.uint8)
@@ -125,6 +116,8 @@ class _Membrane:
         self._energy = (laplacian.T @ laplacian + stretch / reach**2).tocsr()
         share = _blurred(neighbours, (~unseen).astype(np.float64), 2 * BLURS)
         self.free = unseen | (share < BAND)
+        loose = sparse.diags_array(self.free.astype(np.float64))
+        self.patch = connected_components(loose @ neighbours @ loose, directed=False)[1]
         sure = np.minimum((share - 0.5) / (BAND - 0.5), _sureness(mesh, neighbours))
         self._pull = np.where(unseen, 0.0, PULL * sure.clip(0.1, 1) ** 2)
         self._solve = self._factorized(self._pull)
@@ -133,11 +126,11 @@ class _Membrane:
         """Values [M, C] with those of the free vertices replaced.
 
         Args:
-            held: [M], vertices that cling, too, to values `at` [M, C].
+            held: [M], vertices that are held, too, at the values `at` [M, C].
         """
         pull, goals, solve = self._pull, values, self._solve
         if held is not None and at is not None:
-            pull, goals = np.where(held, PULL, pull), np.where(held[:, None], at, values)
+            pull, goals = np.where(held, HOLD, pull), np.where(held[:, None], at, values)
             solve = self._factorized(pull)
         free, fixed = np.flatnonzero(self.free), np.flatnonzero(~self.free)
         right = pull[free, None] * goals[free] - self._energy[free][:, fixed] @ values[fixed]
@@ -152,6 +145,33 @@ class _Membrane:
         solve: Callable[[FloatArray], FloatArray]
         solve = splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
         return solve
+
+
+def _held_back(mesh: Mesh, membrane: _Membrane, moved: FloatArray) -> FloatArray:
+    """Moved vertices [M, 3], changed so that no vertex's way leads through surface that stays where it is.
+
+    What would pass through is stopped half way to it, and the rest of the membrane follows. What still does after some
+    rounds goes back together with its patch.
+    """
+    stays: BoolArray = np.all(~membrane.free[mesh.faces], axis=1)
+    if not stays.any():
+        return moved
+    caster = MeshCaster(with_faces(mesh, stays))
+    held, stops = np.zeros(len(moved), dtype=np.bool_), mesh.vertices.copy()
+    for _ in range(TRIES):
+        through = membrane.free & caster.blocked(mesh.vertices, moved)
+        if not through.any():
+            return moved
+        origins = mesh.vertices[through]
+        ways = unit(moved[through] - origins)
+        stops[through] = origins + ways * caster.cast(origins, ways).distance[:, None] / 2
+        held |= through
+        moved = membrane.solve(mesh.vertices, held, stops)
+    for share in (0.5, 0.25, 0.0):
+        through = membrane.free & caster.blocked(mesh.vertices, moved)
+        back = membrane.free & np.isin(membrane.patch, membrane.patch[through])
+        moved = np.where(back[:, None], mesh.vertices + share * (moved - mesh.vertices), moved)
+    return moved
 
 
 def _neighbours(mesh: Mesh) -> sparse.csr_array:
