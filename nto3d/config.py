@@ -99,6 +99,14 @@ class MeshFormat(Enum):
     glb = "glb"
 
 
+class Unseen(Enum):
+    """What happens to surface that no training view sees."""
+
+    close = "close"  # a smooth membrane in its place
+    trim = "trim"  # cut away: the mesh is open there
+    mark = "mark"  # nothing: the vertices' `seen` tells
+
+
 @dataclass
 class SceneConfig:
     """The pictures to train on."""
@@ -246,6 +254,7 @@ class ExportConfig:
     format: MeshFormat = MeshFormat.ply
     largest_only: bool = True  # keep only the largest component
     colors: bool = True
+    unseen: Unseen = Unseen.close  # surface that no training view sees
     output: str | None = None  # scripts/export_mesh.py: file to write; null: RUN/mesh.FORMAT
 
 

@@ -17,6 +17,7 @@ from nto3d.data.load import load_scene
 from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError
 from nto3d.evaluate.geometry import load_points
+from nto3d.export.visibility import Sight
 from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.lift_files import count_rounds, lift_metrics, read_masks, read_rounds, true_masks
 from nto3d.lift_record import record_masks, record_views
@@ -112,8 +113,9 @@ def _multiview(
     model = build_model(config, scene, masks, unknown, device, None if features is None else features.samples)
     sampler = RaySampler(scene, scene.train, device, seed=config.seed, masks=masks, unknown=unknown)
     training = state if state is not None and state["stage"] == STAGE else None
-    logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir, training, features)
-    mesh = extract_mesh(model, scene.world_from_normalized, config.export)
+    sight = Sight.of(scene.cameras, scene.train, masks, unknown)
+    logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir, sight, training, features)
+    mesh = extract_mesh(model, scene.world_from_normalized, config.export, sight)
     write_run_mesh(mesh, run_dir, config.export)
     recording.at("round", count_rounds(run_dir) if _clicked(config) else 0)
     recording.mesh("mesh", mesh)
@@ -206,10 +208,14 @@ def reconstruct(
     sampler: RaySampler,
     model: SurfaceModel,
     run_dir: Path,
+    sight: Sight,
     state: dict[str, Any] | None = None,
     features: FeatureTerm | None = None,
 ) -> tuple[RunLogger, float]:
-    """Train a model, from the state of a checkpoint on if there is one; returns the log and the seconds of training."""
+    """Train a model, from the state of a checkpoint on if there is one; returns the log and the seconds of training.
+
+    The checkpoints hold the sight, too: an export needs it.
+    """
     device = model.variance.device
     optimizer = build_optimizer(config, model)
 
@@ -259,6 +265,7 @@ def reconstruct(
                 "optimizer": optimizer.state_dict(),
                 "objective": objective.state_dict(),
                 "scaler": scaler.state_dict(),
+                "sight": sight.state_dict(),
                 "world_from_normalized": torch.from_numpy(scene.world_from_normalized),
                 "random": random_state(),
                 "config": to_dict(config),

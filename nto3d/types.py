@@ -270,6 +270,7 @@ class Mesh:
         vertices: [M, 3] float64, world units unless said otherwise.
         faces: [F, 3] int64, counter-clockwise seen from outside.
         colors: uint8 [M, 3] RGB, or None.
+        seen: integers [M], how many training views see each vertex, or None where that is unknown.
 
     Raises:
         ValueError: a shape is wrong, a vertex is not finite, or a face names a vertex that does not exist.
@@ -278,6 +279,7 @@ class Mesh:
     vertices: FloatArray
     faces: IntArray
     colors: ByteArray | None = None
+    seen: IntArray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.vertices)
@@ -292,9 +294,12 @@ class Mesh:
                 f"colors uint8 [{count}, 3]",
                 self.colors.shape,
             )
+        if self.seen is not None:
+            integers = self.seen.shape == (count,) and np.issubdtype(self.seen.dtype, np.integer)
+            _expect(integers, f"seen, integers [{count}]", (self.seen.dtype, self.seen.shape))
 
     def transformed(self, matrix: FloatArray) -> Mesh:
         """The mesh with its vertices mapped by a [4, 4] similarity (faces turned where it mirrors)."""
         vertices = self.vertices @ matrix[:3, :3].T + matrix[:3, 3]
         mirrored = np.linalg.det(matrix[:3, :3]) < 0
-        return Mesh(vertices, self.faces[:, ::-1] if mirrored else self.faces, self.colors)
+        return Mesh(vertices, self.faces[:, ::-1] if mirrored else self.faces, self.colors, self.seen)

@@ -2,9 +2,9 @@
 
     python scripts/export_mesh.py run=RUN export.resolution=512 export.format=glb [export.output=FILE]
 
-Writes RUN/mesh.FORMAT, or the file of `export.output`, whose suffix is its format. With RUN/mesh.ply the features of
-its vertices are written, too, where there is a feature field. Other keys: export.largest_only, export.colors, device,
-threads.
+Writes RUN/mesh.FORMAT, or the file of `export.output`, whose suffix is its format. With RUN/mesh.ply, RUN/mesh.npz is
+written, too, and the features of the vertices where there is a feature field. Other keys: export.largest_only,
+export.colors, export.unseen, device, threads.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from nto3d.cli import guarded, pop_argument  # noqa: E402
 from nto3d.config import ExportConfig, MeshFormat  # noqa: E402
 from nto3d.config_io import parse_overrides  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
-from nto3d.export.mesh_io import write_mesh  # noqa: E402
+from nto3d.export.mesh_io import write_mesh, write_mesh_arrays  # noqa: E402
 from nto3d.run_folder import load_run_config  # noqa: E402
 from nto3d.stages.features import write_features  # noqa: E402
-from nto3d.stages.mesh import extract_mesh  # noqa: E402
+from nto3d.stages.mesh import ARRAYS_NAME, extract_mesh, load_sight  # noqa: E402
 
 KEYS = ("export.", "device", "threads")
 
@@ -60,11 +60,13 @@ def main(argv: Sequence[str]) -> int:
     path = output_path(run_dir, config.export, any(argument.startswith("export.format=") for argument in rest))
     device = build_device(config)
     model, world_from_normalized = load_model(run_dir, config, device)
-    mesh = extract_mesh(model, world_from_normalized, config.export)
+    mesh = extract_mesh(model, world_from_normalized, config.export, load_sight(run_dir))
     write_mesh(mesh, path)
     print(path)
-    if model.features is not None and path.resolve() == (run_dir / "mesh.ply").resolve():  # its vertices are others now
-        write_features(model, mesh, world_from_normalized, run_dir)
+    if path.resolve() == (run_dir / "mesh.ply").resolve():  # its vertices are others now
+        write_mesh_arrays(mesh, run_dir / ARRAYS_NAME)
+        if model.features is not None:
+            write_features(model, mesh, world_from_normalized, run_dir)
     return 0
 
 

@@ -6,22 +6,26 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-import torch
-import warp as wp
 from scipy.spatial import cKDTree
 
 from nto3d.errors import InputError
-from nto3d.kernels.launch import array, interleaved, launch_spans, start
-from nto3d.types import FloatArray, Mesh
+from nto3d.geometry.normals import mesh_normals
+from nto3d.kernels.raycast import MeshCaster
+from nto3d.types import FloatArray, IntArray, Mesh
 
 
 def sample_surface(mesh: Mesh, count: int, seed: int) -> FloatArray:
     """Points [count, 3] drawn uniformly by area from a mesh's surface, in the mesh's unit."""
+    return _sampled(mesh, count, seed)[0]
+
+
+def _sampled(mesh: Mesh, count: int, seed: int) -> tuple[FloatArray, IntArray]:
+    """Points [count, 3] as of `sample_surface`, and the face [count] that each lies on."""
     import trimesh
 
     shape = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    points: FloatArray = np.asarray(trimesh.sample.sample_surface(shape, count, seed=seed)[0])
-    return points
+    points, face = trimesh.sample.sample_surface(shape, count, seed=seed)
+    return np.asarray(points), np.asarray(face)
 
 
 def chamfer(predicted: FloatArray, truth: FloatArray, threshold: float | None = None) -> dict[str, float]:
@@ -56,12 +60,34 @@ def mesh_metrics(mesh: Mesh, truth: Mesh, *, samples: int, threshold_share: floa
         threshold_share: the F-score's threshold as a share of the diagonal of the truth's bounding box.
 
     Returns:
-        The keys of `chamfer` and `chamfer_relative`, the chamfer distance as a share of that diagonal.
+        The keys of `chamfer`; `chamfer_relative`, the chamfer distance as a share of that diagonal; and
+        `normal_error`, see there.
     """
     diagonal = float(np.linalg.norm(np.ptp(truth.vertices[truth.faces].reshape(-1, 3), axis=0)))
-    drawn = [sample_surface(mesh, samples, seed), sample_surface(truth, samples, seed + 1)]
-    metrics = chamfer(drawn[0], drawn[1], threshold_share * diagonal)
-    return metrics | {"chamfer_relative": metrics["chamfer"] / diagonal}
+    points, face = _sampled(truth, samples, seed + 1)
+    metrics = chamfer(sample_surface(mesh, samples, seed), points, threshold_share * diagonal)
+    turned = normal_error(mesh, points, mesh_normals(truth)[0][face])
+    return metrics | {"chamfer_relative": metrics["chamfer"] / diagonal, "normal_error": turned}
+
+
+def normal_error(mesh: Mesh, points: FloatArray, normals: FloatArray) -> float:
+    """Median angle, in degrees from 0 to 180, between true normals and those of a mesh.
+
+    A point is compared with the nearest point of the mesh's triangles. There the mesh's normal is that of its
+    vertices, interpolated: the faces of marching cubes are slivers whose own normals are noise that no shading shows.
+    Orientation counts, a surface turned inside out is off by 180 degrees.
+
+    Args:
+        points: [P, 3] on the true surface, in the mesh's frame and unit, drawn by area.
+        normals: [P, 3] of the true surface there, unit vectors, outwards.
+    """
+    face, weights = MeshCaster(mesh).nearest(points)
+    found = (weights[..., None] * mesh_normals(mesh)[1][mesh.faces[face]]).sum(axis=1)
+    # By the half angle's tangent: the arccosine of a product near 1 has half the digits
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    apart = np.linalg.norm(found - lengths * normals, axis=1)
+    along = np.linalg.norm(found + lengths * normals, axis=1)
+    return float(np.median(np.degrees(2 * np.arctan2(apart, along))))
 
 
 def point_metrics(points: FloatArray, mesh: Mesh) -> dict[str, float]:
@@ -93,40 +119,14 @@ def load_points(path: Path) -> FloatArray:
     return xyz.astype(np.float64)
 
 
-@wp.kernel
-def _nearest_face(
-    mesh: wp.uint64,
-    points: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [P]
-    face: wp.array(dtype=wp.int32),  # type: ignore[valid-type]  # [P]
-    begin: int,
-    end: int,
-    stride: int,
-) -> None:
-    item = wp.tid()
-    i = begin + item  # type: ignore[operator]
-    while i < end:
-        query = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e6)
-        face[i] = query.face
-        i += stride
-
-
 def points_to_mesh(points: FloatArray, mesh: Mesh) -> FloatArray:
     """Distance [P] from points [P, 3] to the nearest point of a mesh's triangles, exact, in the mesh's unit.
 
     The nearest triangle is found by Warp's bounding volume hierarchy in float32 (centred and scaled, so that large
     world coordinates lose nothing), the distance to it is computed in float64.
     """
-    start()
-    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
-    center, scale = (low + high) / 2, float((high - low).max()) or 1.0
-    place = torch.from_numpy(((points - center) / scale).astype(np.float32))
-    corners = wp.array(((mesh.vertices - center) / scale).astype(np.float32), dtype=wp.vec3, device="cpu")
-    shape = wp.Mesh(points=corners, indices=wp.array(mesh.faces.reshape(-1).astype(np.int32), device="cpu"))
-    face = torch.full((len(points),), -1, dtype=torch.int32)
-    device = torch.device("cpu")
-    spans = [(span,) for span in interleaved(len(points), len(points), device)]
-    launch_spans(_nearest_face, [shape.id, array(place, wp.vec3), array(face)], spans, device)
-    return point_triangle_distance(points, mesh.vertices[mesh.faces[face.numpy()]])
+    face, _ = MeshCaster(mesh).nearest(points)
+    return point_triangle_distance(points, mesh.vertices[mesh.faces[face]])
 
 
 def points_to_mesh_reference(points: FloatArray, mesh: Mesh) -> FloatArray:

@@ -11,14 +11,14 @@ from nto3d.types import BoolArray, FloatArray, Mesh
 
 
 def clean_mesh(mesh: Mesh, *, largest_only: bool = True, min_area_share: float = 0.01) -> Mesh:
-    """The mesh without collapsed and repeated faces, small components and unused vertices; colours are kept.
+    """The mesh without collapsed and repeated faces, small components and unused vertices; colours and `seen` are kept.
 
     Args:
         mesh: any mesh.
         largest_only: keep only the component of the largest area. Otherwise components below `min_area_share`.
         min_area_share: share of the whole area, 0..1, below which a component is a floater.
     """
-    mesh = _with_faces(mesh, _sound_faces(mesh))
+    mesh = with_faces(mesh, _sound_faces(mesh))
     if len(mesh.faces) == 0:
         return mesh
     labels = face_components(mesh)
@@ -26,7 +26,7 @@ def clean_mesh(mesh: Mesh, *, largest_only: bool = True, min_area_share: float =
     kept = areas >= min_area_share * areas.sum()
     if largest_only:
         kept = np.arange(len(areas)) == areas.argmax()
-    return _with_faces(mesh, kept[labels])
+    return with_faces(mesh, kept[labels])
 
 
 def face_areas(mesh: Mesh) -> FloatArray:
@@ -59,10 +59,12 @@ def _sound_faces(mesh: Mesh) -> BoolArray:
     return sound & unique
 
 
-def _with_faces(mesh: Mesh, kept: BoolArray) -> Mesh:
+def with_faces(mesh: Mesh, kept: BoolArray) -> Mesh:
     """The mesh of the kept faces [F], without vertices that none of them uses."""
     faces = mesh.faces[kept]
     used = np.zeros(len(mesh.vertices), dtype=np.bool_)
     used[faces] = True
     renumbered = np.cumsum(used) - 1
-    return Mesh(mesh.vertices[used], renumbered[faces], None if mesh.colors is None else mesh.colors[used])
+    colors = None if mesh.colors is None else mesh.colors[used]
+    seen = None if mesh.seen is None else mesh.seen[used]
+    return Mesh(mesh.vertices[used], renumbered[faces], colors, seen)

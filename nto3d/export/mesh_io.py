@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nto3d.errors import InputError
-from nto3d.files import write_atomic
-from nto3d.types import ByteArray, FloatArray, Mesh
+from nto3d.files import write_arrays, write_atomic
+from nto3d.types import ByteArray, FloatArray, IntArray, Mesh
 
 FORMATS = (".ply", ".obj", ".glb")
 
@@ -21,8 +22,8 @@ FORMATS = (".ply", ".obj", ".glb")
 def write_mesh(mesh: Mesh, path: Path) -> None:
     """Write a mesh; the suffix says how. Coordinates are written unchanged (no axis is turned, GLB included).
 
-    PLY and GLB hold float32 coordinates and uint8 colours, OBJ eight decimals and `v x y z r g b`.
-    Colours are written as they are, that is sRGB, also in GLB.
+    PLY and GLB hold float32 coordinates and uint8 colours, OBJ eight decimals and `v x y z r g b`. PLY also holds
+    `seen`, a vertex property ushort. Colours are written as they are, that is sRGB, also in GLB.
 
     Raises:
         InputError: the suffix is none of .ply, .obj, .glb, the mesh is empty, or the file cannot be written.
@@ -31,6 +32,26 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
     if len(mesh.faces) == 0:
         raise InputError(f"{path}: expected a mesh with faces to write, got none")
     write_atomic(path, _exported(mesh, suffix))
+
+
+def write_mesh_arrays(mesh: Mesh, path: Path) -> None:
+    """Write a mesh as a .npz file.
+
+    It holds `vertices` [M, 3] float64, `faces` [F, 3] int32, and where the mesh has them `colors` [M, 3] uint8 and
+    `seen` [M] uint16.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {
+        "vertices": mesh.vertices.astype(np.float64),
+        "faces": mesh.faces.astype(np.int32),
+    }
+    if mesh.colors is not None:
+        arrays["colors"] = mesh.colors
+    if mesh.seen is not None:
+        arrays["seen"] = _short(mesh.seen)
+    write_arrays(path, arrays)
 
 
 def write_points(points: FloatArray, colors: ByteArray, path: Path) -> None:
@@ -46,7 +67,7 @@ def write_points(points: FloatArray, colors: ByteArray, path: Path) -> None:
 
 
 def read_mesh(path: Path) -> Mesh:
-    """Read a .ply, .obj or .glb file; vertex colours come back where the file has them.
+    """Read a .ply, .obj or .glb file; vertex colours and `seen` come back where the file has them.
 
     Raises:
         InputError: the file is missing, of another type, damaged, or has no triangles.
@@ -64,7 +85,7 @@ def read_mesh(path: Path) -> Mesh:
         colors = None
         if loaded.visual.kind == "vertex":
             colors = np.ascontiguousarray(loaded.visual.vertex_colors[:, :3], dtype=np.uint8)
-        mesh = Mesh(vertices, faces, colors)
+        mesh = Mesh(vertices, faces, colors, _read_seen(loaded))
     except Exception as error:  # a parser may raise anything on a damaged file
         raise InputError(f"{path}: expected a {suffix[1:].upper()} mesh, got a damaged file ({error})") from error
     if len(mesh.faces) == 0:
@@ -93,7 +114,7 @@ def vertex_colors(
         for start in range(0, len(positions), chunk):
             rgb = color_fn(positions[start : start + chunk].to(device)).float().clamp(0, 1)
             colors[start : start + chunk] = (rgb * 255).round().to(torch.uint8).cpu().numpy()
-    return Mesh(mesh.vertices, mesh.faces, colors)
+    return Mesh(mesh.vertices, mesh.faces, colors, mesh.seen)
 
 
 def _suffix(path: Path) -> str:
@@ -107,5 +128,19 @@ def _exported(mesh: Mesh, suffix: str) -> bytes | str:
     import trimesh
 
     shape = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=mesh.colors, process=False)
+    if suffix == ".ply" and mesh.seen is not None:
+        shape.vertex_attributes["seen"] = _short(mesh.seen)
     content: bytes | str = shape.export(file_type=suffix[1:])
     return content
+
+
+def _short(counts: IntArray) -> NDArray[np.uint16]:
+    """Counts [M] as uint16; what is larger becomes its largest."""
+    return counts.clip(0, np.iinfo(np.uint16).max).astype(np.uint16)
+
+
+def _read_seen(loaded: Any) -> IntArray | None:
+    """The counts [M] in what trimesh read of a PLY file, or None."""
+    raw = loaded.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
+    names = getattr(getattr(raw, "dtype", None), "names", None) or ()
+    return np.asarray(raw["seen"], dtype=np.uint16).reshape(-1) if "seen" in names else None

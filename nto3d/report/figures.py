@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 
 from nto3d.report.pictures import data_uri, scale_uri
 from nto3d.report.plots import number
 from nto3d.types import ByteArray
+
+Color = tuple[int, int, int]
 
 
 def figure(name: str, picture: ByteArray, below: str = "") -> str:
@@ -14,6 +17,15 @@ def figure(name: str, picture: ByteArray, below: str = "") -> str:
     name = html.escape(name)
     image = f'<img src="{data_uri(picture)}" alt="{name}" loading="lazy">'
     return f"<figure><figcaption><b>{name}</b></figcaption>{image}{below}</figure>"
+
+
+def color_key(meanings: Mapping[str, Color]) -> str:
+    """What colours (RGB, 0..255) mean, a line each: meaning -> colour. The meanings are escaped; empty without any."""
+    lines = "".join(
+        f'<div><i style="background:rgb({red},{green},{blue})"></i>{html.escape(meaning)}</div>'
+        for meaning, (red, green, blue) in meanings.items()
+    )
+    return f'<div class="key">{lines}</div>' if lines else ""
 
 
 def legend(low: float, high: float, palette: int) -> str:

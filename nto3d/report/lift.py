@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from nto3d.report.figures import Color
 from nto3d.report.pictures import color_map
 from nto3d.types import BoolArray, ByteArray, FloatArray, IntArray, Prompts
 
@@ -16,7 +17,6 @@ FINE = 3  # lines are drawn on panels this many times as large, then averaged
 SHIFT = 4  # fractional bits of coordinates in OpenCV's drawing functions
 PRIOR_MAP = cv2.COLORMAP_INFERNO
 LEVEL = 0.5  # of the projection, from where on it counts as the target
-Color = tuple[int, int, int]
 RIM, WHITE, GAP_COLOR = (16, 18, 22), (255, 255, 255), (72, 78, 88)
 POSITIVE, NEGATIVE = (34, 197, 94), (239, 68, 68)
 OUTLINE, BOX = (250, 204, 21), (125, 211, 252)

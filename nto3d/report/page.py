@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nto3d.files import write_atomic
 from nto3d.report.features import FeaturePictures, features_section
-from nto3d.report.figures import figure, legend
+from nto3d.report.figures import Color, color_key, figure, legend
 from nto3d.report.lift import LiftRound
 from nto3d.report.lift_section import lift_section
 from nto3d.report.pictures import (
@@ -47,6 +47,7 @@ def write_report(
     rounds: Sequence[LiftRound] = (),
     features: Sequence[FeaturePictures] = (),
     inputs: Mapping[str, ByteArray] | None = None,
+    keys: Mapping[str, Mapping[str, Color]] | None = None,
 ) -> None:
     """Write the page; every text in it is escaped.
 
@@ -57,6 +58,7 @@ def write_report(
         views: held-out views, one row each.
         curves: name -> (steps [N], values [N]).
         turntables: name -> frames uint8 [H, W, 3], shown moving and side by side.
+        keys: name of a turntable -> what its colours (RGB, 0..255) mean: meaning -> colour.
         config_yaml: the whole configuration, folded in. notes: sentences under the title.
         inputs: name -> picture uint8 [H, W, 3], what a run on a single picture began with.
         rounds: of the lift, where there was one. features: of held-out views, where there is a feature field.
@@ -68,7 +70,7 @@ def write_report(
         _head(title, command, notes),
         _section("Metrics", _metrics(metrics)),
         _section("Input", _inputs(inputs or {})),
-        _section("Surface", "".join(_turntable(name, frames) for name, frames in (turntables or {}).items())),
+        _section("Surface", _turntables(turntables or {}, keys or {})),
         _section("From the click", lift_section(rounds)),
         _section("Held-out views", _views(views)),
         _section("Features", features_section(features)),
@@ -120,12 +122,17 @@ def _inputs(inputs: Mapping[str, ByteArray]) -> str:
     return f'<div class="card view"><div class="pictures">{figures}</div></div>' if figures else ""
 
 
-def _turntable(name: str, frames: Sequence[ByteArray]) -> str:
+def _turntables(turntables: Mapping[str, Sequence[ByteArray]], keys: Mapping[str, Mapping[str, Color]]) -> str:
+    return "".join(_turntable(name, frames, color_key(keys.get(name, {}))) for name, frames in turntables.items())
+
+
+def _turntable(name: str, frames: Sequence[ByteArray], key: str) -> str:
     label = html.escape(name)
     sheet = "".join(f'<img src="{data_uri(frame)}" alt="{label}, frame {k}">' for k, frame in enumerate(frames))
     return (
         f'<div class="card turntable"><figure><figcaption><b>{label}</b></figcaption>'
-        f'<img src="{animation_uri(frames)}" alt="{label}, turning"></figure><div class="sheet">{sheet}</div></div>'
+        f'<img src="{animation_uri(frames)}" alt="{label}, turning">{key}</figure>'
+        f'<div class="sheet">{sheet}</div></div>'
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nto3d.report.raycast import Hits, MeshCaster
+from nto3d.geometry.normals import mesh_normals, unit
+from nto3d.kernels.raycast import Hits, MeshCaster
 from nto3d.types import ByteArray, FloatArray, Mesh
 
 BACKGROUND = 0.91  # light grey, sRGB
@@ -35,9 +37,7 @@ class MeshShader:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self._caster = MeshCaster(mesh)
-        corners = mesh.vertices[mesh.faces]
-        weighted = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # twice the area
-        self._face_normals, self._vertex_normals = _unit(weighted), _unit(_sum_at_vertices(mesh, weighted))
+        self._face_normals, self._vertex_normals = mesh_normals(mesh)
 
     def render(
         self,
@@ -75,7 +75,7 @@ class MeshShader:
         if shading is Shading.flat:
             normals = self._face_normals[face]
         else:
-            normals = _unit((weights[..., None] * self._vertex_normals[corners]).sum(axis=1))
+            normals = unit((weights[..., None] * self._vertex_normals[corners]).sum(axis=1))
         # A surface seen from behind is lit like its front, so that open meshes can be read.
         facing = normals * np.where((normals * directions).sum(-1, keepdims=True) > 0, -1.0, 1.0)
         if shading is Shading.normals:
@@ -104,13 +104,16 @@ def turntable(
     size: tuple[int, int],
     up: FloatArray,
     shading: Shading = Shading.clay,
+    elevations: Sequence[float] = (ELEVATION,),
 ) -> list[ByteArray]:
-    """Pictures uint8 [H, W, 3] of a mesh from all around, slightly from above.
+    """Pictures uint8 [H, W, 3] of a mesh from all around, by default slightly from above.
 
     Args:
         mesh: in any frame. frames: how many pictures, evenly spread over the circle. size: (H, W).
         up: [3], which way is up in the mesh's frame (see `guess_up`).
         shading: how it is coloured.
+        elevations: angles of the camera above the middle, radians, of the pictures in turn (repeated where there are
+            fewer).
     """
     shader = MeshShader(mesh)
     used = mesh.vertices[np.unique(mesh.faces)]
@@ -121,21 +124,22 @@ def turntable(
     focal = min(size) / 2 / np.tan(FIELD_OF_VIEW / 2)
     intrinsics = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
-    up = _unit(np.asarray(up, dtype=np.float64))
-    front = _unit(np.cross(up, np.eye(3)[np.abs(up).argmin()]))
+    up = unit(np.asarray(up, dtype=np.float64))
+    front = unit(np.cross(up, np.eye(3)[np.abs(up).argmin()]))
     side = np.cross(up, front)
     pictures = []
-    for angle in 2 * np.pi * np.arange(frames) / frames:
+    for frame in range(frames):
+        angle, elevation = 2 * np.pi * frame / frames, elevations[frame % len(elevations)]
         around = np.cos(angle) * front + np.sin(angle) * side
-        eye = center + distance * (np.cos(ELEVATION) * around + np.sin(ELEVATION) * up)
+        eye = center + distance * (np.cos(elevation) * around + np.sin(elevation) * up)
         pictures.append(shader.render(intrinsics, look_at(eye, center, up), size, shading))
     return pictures
 
 
 def look_at(eye: FloatArray, target: FloatArray, up: FloatArray) -> FloatArray:
     """cam_to_world [3, 4] (OpenCV axes) of a camera at `eye` [3] that looks at `target` [3], `up` [3] upwards."""
-    forward = _unit(target - eye)
-    right = _unit(np.cross(forward, up))
+    forward = unit(target - eye)
+    right = unit(np.cross(forward, up))
     return np.stack([right, np.cross(forward, right), forward, eye], axis=1)
 
 
@@ -146,18 +150,6 @@ def guess_up(cam_to_world: FloatArray) -> FloatArray:
     return mean / length if length > 1e-6 else np.array([0.0, 0.0, 1.0])
 
 
-def _sum_at_vertices(mesh: Mesh, values: FloatArray) -> FloatArray:
-    """Sum [M, 3], at every vertex, of values [F, 3] of the faces that use it."""
-    corners, count = mesh.faces.reshape(-1), len(mesh.vertices)
-    columns = np.repeat(values, 3, axis=0).T
-    return np.stack([np.bincount(corners, column, count) for column in columns], axis=1)
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    unit: FloatArray = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-300)
-    return unit
-
-
 def _rays(
     intrinsics: FloatArray, cam_to_world: FloatArray, size: tuple[int, int], supersample: int
 ) -> tuple[FloatArray, FloatArray]:
@@ -165,15 +157,15 @@ def _rays(
     height, width = (count * supersample for count in size)
     y, x = ((np.arange(count) + 0.5) / supersample - 0.5 for count in (height, width))
     pixels = np.stack([*np.meshgrid(x, y, indexing="xy"), np.ones((height, width))], axis=-1).reshape(-1, 3)
-    directions = _unit(pixels @ (cam_to_world[:, :3] @ np.linalg.inv(intrinsics)).T)
+    directions = unit(pixels @ (cam_to_world[:, :3] @ np.linalg.inv(intrinsics)).T)
     return np.broadcast_to(cam_to_world[:, 3], directions.shape), directions
 
 
 def _lighting(normals: FloatArray, directions: FloatArray, rotation: FloatArray) -> FloatArray:
     """Brightness [R] of lit normals [R, 3]: a headlight, a key light from the upper left, and a soft highlight."""
-    key = rotation @ _unit(np.array([-0.5, -0.8, -0.45]))
+    key = rotation @ unit(np.array([-0.5, -0.8, -0.45]))
     head = np.maximum(-(normals * directions).sum(-1), 0)
     diffuse = np.maximum(normals @ key, 0)
-    highlight = np.maximum((normals * _unit(key - directions)).sum(-1), 0) ** 40
+    highlight = np.maximum((normals * unit(key - directions)).sum(-1), 0) ** 40
     brightness: FloatArray = 0.22 + 0.42 * head + 0.48 * diffuse + 0.10 * highlight
     return brightness

@@ -29,6 +29,9 @@ img { display: block; width: 100%; height: auto; border-radius: 6px; }
 .legend { display: grid; grid-template-columns: auto 1fr auto; gap: 8px; align-items: center; font-size: .75rem;
   color: var(--dim); margin-top: 5px; font-variant-numeric: tabular-nums; }
 .legend img { height: 8px; border-radius: 4px; }
+.key { font-size: .8rem; color: var(--dim); margin-top: 6px; }
+.key div { display: flex; gap: 8px; align-items: center; }
+.key i { width: 14px; height: 14px; border-radius: 3px; flex: none; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); gap: 12px; }
 .chart { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 10px; }
 .chart svg { display: block; width: 100%; height: auto; } .chart text { fill: var(--dim); font-size: 11px; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,9 @@ log = logging.getLogger("nto3d")
 REPORT_VIEWS = 6
 REPORT_SIDE = 480  # longest side of a picture in the report
 FRAMES, TURNTABLE = 10, (300, 300)  # of a turntable in the report: pictures, and their size
+# Of the turntable that shows what is seen: from above to below, where most of what is unseen lies
+SWAY = tuple(np.radians((18, 18, 0, -20, -40, -55, -40, -20, 0, 18)))
+SEEN_KEY = {"seen by a training view": (78, 143, 214), "seen by no training view": (237, 125, 49)}
 METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
 
 
@@ -104,6 +107,13 @@ def assess_mesh(mesh: Mesh, scene: Scene, config: EvaluateConfig, whole: bool, s
     return metrics
 
 
+def seen_colors(mesh: Mesh) -> Mesh:
+    """A mesh with `seen` in two colours, those of SEEN_KEY."""
+    assert mesh.seen is not None
+    colors = np.array(list(SEEN_KEY.values()), dtype=np.uint8)
+    return replace(mesh, colors=colors[(mesh.seen == 0).astype(np.int64)])
+
+
 def write_metrics(run_dir: Path, metrics: Mapping[str, float]) -> None:
     """Write RUN/metrics.json, one flat object."""
     write_atomic(run_dir / METRICS_NAME, json.dumps(dict(metrics), indent=2) + "\n")
@@ -137,6 +147,8 @@ def write_run_report(
     up = scene.world_from_normalized[:3, :3] @ up / scene.scale
     shadings = {"Shape": Shading.clay} | ({"Colour": Shading.color} if mesh.colors is not None else {})
     turntables = {name: turntable(mesh, FRAMES, TURNTABLE, up, shading) for name, shading in shadings.items()}
+    if mesh.seen is not None:
+        turntables["Seen"] = turntable(seen_colors(mesh), FRAMES, TURNTABLE, up, Shading.color, SWAY)
     if pictures.feature_mesh is not None:
         turntables["Features"] = turntable(pictures.feature_mesh, FRAMES, TURNTABLE, up, Shading.color)
     write_report(
@@ -150,4 +162,5 @@ def write_run_report(
         config_yaml=config_yaml,
         rounds=rounds,
         features=pictures.features[:REPORT_VIEWS],
+        keys={"Seen": SEEN_KEY},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,16 +12,21 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from nto3d.config import ExportConfig, MeshFormat
+from nto3d.config import ExportConfig, MeshFormat, Unseen
 from nto3d.export.clean import clean_mesh
-from nto3d.export.mesh_io import vertex_colors, write_mesh
+from nto3d.export.mesh_io import vertex_colors, write_mesh, write_mesh_arrays
 from nto3d.export.regions import unit_sphere
 from nto3d.export.surface import extract_surface
+from nto3d.export.unseen import close_unseen, trim_unseen
+from nto3d.export.visibility import Sight, count_views
 from nto3d.render.grid import OccupancyGrid
+from nto3d.run_folder import CHECKPOINT_NAME
 from nto3d.stages.model import SurfaceModel
+from nto3d.training.checkpoint import load_checkpoint
 from nto3d.types import FloatArray, Mesh
 
 log = logging.getLogger("nto3d")
+ARRAYS_NAME = "mesh.npz"
 
 
 class HullRegion:
@@ -44,8 +50,13 @@ class HullRegion:
 
 
 @torch.no_grad()
-def extract_mesh(model: SurfaceModel, world_from_normalized: FloatArray, config: ExportConfig) -> Mesh:
+def extract_mesh(
+    model: SurfaceModel, world_from_normalized: FloatArray, config: ExportConfig, sight: Sight | None = None
+) -> Mesh:
     """The model's surface as a mesh in world units.
+
+    Args:
+        sight: what the training views show; None: unknown, then surface that they do not see stays as it is.
 
     Raises:
         InputError: there is no surface.
@@ -67,17 +78,52 @@ def extract_mesh(model: SurfaceModel, world_from_normalized: FloatArray, config:
     mesh = clean_mesh(mesh, largest_only=config.largest_only)
     if config.colors:
         mesh = vertex_colors(mesh, model.surface_color, device=device)
+    if sight is not None:
+        mesh = _with_seen(mesh, sight, config.unseen)
     log.info(
         "mesh: %d vertices, %d faces in %.1f s", len(mesh.vertices), len(mesh.faces), time.perf_counter() - started
     )
     return mesh.transformed(world_from_normalized)
 
 
+def _with_seen(mesh: Mesh, sight: Sight, unseen: Unseen) -> Mesh:
+    """A mesh (normalized frame) that knows how many views see its vertices, with what none sees dealt with."""
+    mesh = replace(mesh, seen=count_views(mesh, sight))
+    assert mesh.seen is not None
+    share = 100 * float((mesh.seen == 0).mean())
+    match unseen:
+        case Unseen.close:
+            mesh, what = close_unseen(mesh), "closed by a membrane"
+        case Unseen.trim:
+            mesh, what = trim_unseen(mesh), "cut away"
+        case Unseen.mark:
+            what = "left as they are"
+    log.info("%.1f %% of the vertices are seen by no training view: %s", share, what)
+    return mesh
+
+
+def load_sight(run_dir: Path) -> Sight | None:
+    """What the training views of a run show, from its checkpoint; None (and a line of the log) where it is too old.
+
+    Raises:
+        InputError: there is no checkpoint, or it is damaged.
+    """
+    state = load_checkpoint(run_dir / CHECKPOINT_NAME)
+    if "sight" in state:
+        return Sight.from_state(state["sight"])
+    log.warning(
+        "%s: written by an older version, does not say what the views saw: export.unseen has no effect",
+        run_dir / CHECKPOINT_NAME,
+    )
+    return None
+
+
 def write_run_mesh(mesh: Mesh, run_dir: Path, config: ExportConfig) -> None:
-    """Write RUN/mesh.ply, and RUN/mesh.FORMAT where another format is asked for.
+    """Write RUN/mesh.ply and RUN/mesh.npz, and RUN/mesh.FORMAT where another format is asked for.
 
     Raises:
         InputError: the mesh is empty, or a file cannot be written.
     """
     for kind in dict.fromkeys((MeshFormat.ply, config.format)):
         write_mesh(mesh, run_dir / f"mesh.{kind.value}")
+    write_mesh_arrays(mesh, run_dir / ARRAYS_NAME)

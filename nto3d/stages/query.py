@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from nto3d.errors import InputError
 from nto3d.geometry.cameras import every_pixel, project
+from nto3d.kernels.raycast import MeshCaster
 from nto3d.report.pictures import color_map
-from nto3d.report.raycast import MeshCaster
 from nto3d.stages.features import SOLID, render_features
 from nto3d.stages.model import SurfaceModel
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mesh, Scene

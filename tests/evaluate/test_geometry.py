@@ -11,6 +11,7 @@ from nto3d.evaluate.geometry import (
     chamfer,
     load_points,
     mesh_metrics,
+    normal_error,
     point_metrics,
     point_triangle_distance,
     points_to_mesh,
@@ -165,3 +166,44 @@ def test_a_npy_file_under_the_name_is_an_input_error(tmp_path: Path) -> None:
 def test_missing_point_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got nothing there"):
         load_points(tmp_path / "absent.npz")
+
+
+def tilted(degrees: float) -> Mesh:
+    """The square of z = 0 turned about the x axis."""
+    angle = np.radians(degrees)
+    flat = square(0.0)
+    turned = flat.vertices @ np.array(
+        [[1, 0, 0], [0, np.cos(angle), np.sin(angle)], [0, -np.sin(angle), np.cos(angle)]]
+    )
+    return Mesh(turned, flat.faces)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 1e-4, 10.0, 80.0])
+def test_normal_error_of_a_tilted_plane_is_its_angle(degrees: float) -> None:
+    points = np.random.default_rng(0).uniform(0, 1, (500, 3)) * [1, 1, 0]
+    up = np.tile([0.0, 0.0, 1.0], (500, 1))
+    assert normal_error(tilted(degrees), points, up) == pytest.approx(degrees, abs=1e-6)
+    inside_out = Mesh(tilted(degrees).vertices, tilted(degrees).faces[:, ::-1])
+    assert normal_error(inside_out, points, up) == pytest.approx(180 - degrees, abs=1e-6)
+
+
+def test_normal_error_takes_the_nearest_point_of_the_mesh() -> None:
+    """Two sheets, the upper one facing down: points near it are off by 180 degrees, those near the lower one by 0."""
+    vertices = np.concatenate([square(0.0).vertices, square(1.0).vertices])
+    sheets = Mesh(vertices, np.concatenate([square(0.0).faces, square(1.0).faces[:, ::-1] + 4]))
+    up = np.tile([0.0, 0.0, 1.0], (9, 1))
+    for height, expected in ((0.45, 0.0), (0.55, 180.0), (3.0, 180.0)):
+        assert normal_error(sheets, np.full((9, 3), [0.3, 0.6, height]), up) == pytest.approx(expected)
+
+
+def test_normal_error_is_among_the_metrics_of_meshes() -> None:
+    same = mesh_metrics(ball(1.0), ball(1.0), samples=5000, threshold_share=0.01, seed=0)
+    assert same["normal_error"] < 1.5  # faces against interpolated vertex normals of edges of 4 degrees
+    larger = mesh_metrics(
+        ball(50.0, center=(900, 0, 0)), ball(40.0, center=(900, 0, 0)), samples=5000, threshold_share=0.01, seed=0
+    )
+    assert larger["normal_error"] < 1.5
+    metrics = mesh_metrics(tilted(10.0), square(0.0), samples=5000, threshold_share=0.01, seed=0)
+    assert metrics["normal_error"] == pytest.approx(10.0, abs=1e-6)
+    repeated = mesh_metrics(tilted(10.0), square(0.0), samples=5000, threshold_share=0.01, seed=0)
+    assert repeated == metrics

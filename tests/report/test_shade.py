@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from nto3d.report.raycast import MeshCaster
+from nto3d.kernels.raycast import MeshCaster
 from nto3d.report.shade import BACKGROUND, MeshShader, Shading, guess_up, look_at, shade_mesh, turntable
 from nto3d.types import Mesh
 
