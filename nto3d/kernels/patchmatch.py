@@ -29,9 +29,6 @@ _HALF = wp.constant(float(SIDE // 2))
 _COUNT = wp.constant(float(SIDE * SIDE))
 _NOTHING = wp.constant(NONE)
 _FLAT = wp.constant(FLAT)
-_STEEPEST = wp.constant(0.17)  # cosine between a plane's normal and the ray, 80 degrees
-_SAME_DEPTH = wp.constant(0.03)  # pixels of parallax: planes that differ less are the same
-_SAME_SLANT = wp.constant(0.03)  # likewise, tangent
 
 Patch: Any = wp.types.vector(length=SIDE * SIDE, dtype=wp.float32)
 Scores: Any = wp.types.vector(length=SLOTS, dtype=wp.float32)
@@ -60,7 +57,6 @@ class Planes:
 
     plane: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [P] w, dw/dx, dw/dy
     cost: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [P]
-
 
 
 @wp.struct
@@ -244,17 +240,6 @@ def _cost(patch: Patch, views: Views, at: Pixel, plane: wp.vec3, chosen: int, li
 
 
 @wp.func
-def _possible(views: Views, at: Pixel, plane: wp.vec3) -> bool:
-    """Whether a plane lies in the searched range and is not seen from too far aside."""
-    span = views.span[at.view]
-    ray = views.inverse[at.view] * wp.vec3(at.x, at.y, 1.0)
-    line = wp.vec3(plane[1], plane[2], plane[0] - plane[1] * at.x - plane[2] * at.y)
-    normal = wp.transpose(views.intrinsics[at.view]) * line
-    facing = plane[0] > _STEEPEST * wp.length(normal) * wp.length(ray)
-    return facing and plane[0] >= span[0] and plane[0] <= span[1]
-
-
-@wp.func
 def _newton(patch: Patch, views: Views, at: Pixel, plane: wp.vec3, bits: int) -> wp.vec3:
     """The plane after a Gauss-Newton step on |patch - its picture|^2, both normalised, over the sources in `bits`."""
     left = wp.mat33()
@@ -313,13 +298,3 @@ def _newton(patch: Patch, views: Views, at: Pixel, plane: wp.vec3, bits: int) ->
             extra = floor * radius * radius
         left[axis, axis] = left[axis, axis] * 1.01 + extra * 0.05
     return plane + wp.inverse(left) * right
-
-
-@wp.func
-def _uniform(seed: int, iteration: int, index: int) -> wp.vec3:
-    """Three numbers in -1..1."""
-    state = wp.rand_init(seed * 9973 + iteration, index)
-    a = wp.randf(state)
-    b = wp.randf(state)
-    c = wp.randf(state)
-    return wp.vec3(2.0 * a - 1.0, 2.0 * b - 1.0, 2.0 * c - 1.0)

@@ -20,19 +20,18 @@ from nto3d.kernels.patchmatch import (
     Pixel,
     Planes,
     Views,
-    _SAME_DEPTH,
-    _SAME_SLANT,
     _all_scores,
     _best_half,
     _cost,
     _mean_cost,
     _newton,
     _patch,
-    _possible,
-    _uniform,
 )
 
 NEAR, FAR = wp.constant(1), wp.constant(5)  # pixels from which a plane is offered, odd: of the other colour
+_STEEPEST = wp.constant(0.17)  # cosine between a plane's normal and the ray, 80 degrees
+_SAME_DEPTH = wp.constant(0.03)  # pixels of parallax: planes that differ less are the same
+_SAME_SLANT = wp.constant(0.03)  # likewise, tangent
 _WELL = wp.constant(0.5)  # cost from which on a plane is worth a Gauss-Newton step
 
 
@@ -97,6 +96,27 @@ def _offered(views: Views, known: Planes, at: Pixel, index: int, side: int) -> w
                 plane = known.plane[other]
                 out = wp.vec3(plane[0] - plane[1] * float(dx) - plane[2] * float(dy), plane[1], plane[2])
     return out
+
+
+@wp.func
+def _possible(views: Views, at: Pixel, plane: wp.vec3) -> bool:
+    """Whether a plane lies in the searched range and is not seen from too far aside."""
+    span = views.span[at.view]
+    ray = views.inverse[at.view] * wp.vec3(at.x, at.y, 1.0)
+    line = wp.vec3(plane[1], plane[2], plane[0] - plane[1] * at.x - plane[2] * at.y)
+    normal = wp.transpose(views.intrinsics[at.view]) * line
+    facing = plane[0] > _STEEPEST * wp.length(normal) * wp.length(ray)
+    return facing and plane[0] >= span[0] and plane[0] <= span[1]
+
+
+@wp.func
+def _uniform(seed: int, iteration: int, index: int) -> wp.vec3:
+    """Three numbers in -1..1."""
+    state = wp.rand_init(seed * 9973 + iteration, index)
+    a = wp.randf(state)
+    b = wp.randf(state)
+    c = wp.randf(state)
+    return wp.vec3(2.0 * a - 1.0, 2.0 * b - 1.0, 2.0 * c - 1.0)
 
 
 @wp.func
@@ -240,7 +260,7 @@ def improve(
     seed: int,
     iteration: int,
 ) -> None:
-    """An iteration: each pixel looks at its neighbours' planes, at random changes of its own and at a Gauss-Newton step.
+    """An iteration: each pixel tries its neighbours' planes, random changes of its own and a Gauss-Newton step.
 
     Args:
         colours: int32 [N] of P, pixels of one colour of the chequerboard and those of the other.

@@ -15,6 +15,7 @@ from nto3d.config import ColorLoss, TrainerConfig
 from nto3d.data.rays import RaySampler
 from nto3d.stages.features import FeatureTerm
 from nto3d.stages.model import SurfaceModel
+from nto3d.stages.pull import StereoPull
 from nto3d.stages.start import distance_at
 from nto3d.training import losses
 from nto3d.training.parallel import Losses, Shard
@@ -38,6 +39,7 @@ class Reconstruction:
         pictures: renders pictures for TensorBoard, or None.
         start: [G, G, G] signed distance that the surface keeps to at first (see `stages.start`), or None.
         features: what is asked of the model's feature field, or None.
+        pull: points of a stereo surface to keep to at first, or None.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class Reconstruction:
         pictures: Callable[[], Mapping[str, Any]] | None = None,
         start: Tensor | None = None,
         features: FeatureTerm | None = None,
+        pull: StereoPull | None = None,
     ) -> None:
         self.model, self.sampler, self.config, self.seed = model, sampler, config, seed
         self._pictures = pictures
         self._start, self._fade = start, 0.0
+        self._stereo = pull
         self._features, self._feature_weight, self._reach = features, 0.0, 0.0
         self._samples_per_ray = 2.0 / config.max_step_size
         self._rays = self._samples = 0
@@ -62,13 +66,16 @@ class Reconstruction:
     def state_dict(self) -> dict[str, Any]:
         """What the next step depends on besides the model."""
         self._settle()
-        return {"samples_per_ray": self._samples_per_ray, "crisp": self._crisp, "start": self._start}
+        stereo = None if self._stereo is None else self._stereo.state_dict()
+        return {"samples_per_ray": self._samples_per_ray, "crisp": self._crisp, "start": self._start, "stereo": stereo}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Counterpart of `state_dict`."""
         self._samples_per_ray = float(state["samples_per_ray"])
         self._crisp = bool(state["crisp"])
         self._start = state["start"]
+        stereo = state.get("stereo")
+        self._stereo = None if stereo is None else StereoPull.from_state(stereo)
 
     def prepare(self, step: int) -> None:
         """Coarse-to-fine levels, and the occupancy grid."""
@@ -78,6 +85,8 @@ class Reconstruction:
         self.model.sdf.encoding.set_active_levels(first + (spec.levels - first) * progress)
         if step >= config.start_steps:
             self._start = None  # nothing pulls any more; checkpoints need not keep it
+        if self._stereo is not None and step >= self._stereo.steps:
+            self._stereo = None
         if step >= config.grid_start:
             self._follow_surface(step)
 
@@ -114,7 +123,11 @@ class Reconstruction:
             some = rays[part]
             out = self.model.render(some, size, jitter[part], anneal, least, features=asked, reach=self._reach)
             samples[number] = out.samples
-            return self._weigh(some, out, inside, len(rays), count)
+            total, shares = self._weigh(some, out, inside, len(rays), count)
+            if self._stereo is not None:
+                pull = self._stereo.share(self.model, step, number, count)
+                total, shares = total + pull, {**shares, "stereo": pull.detach()}
+            return total, shares
 
         bounds = [len(rays) * number // count for number in range(count + 1)]
         return [partial(shard, number, slice(bounds[number], bounds[number + 1])) for number in range(count)]

@@ -109,7 +109,7 @@ def stereo_maps(
     start()
     device = device or torch.device("cpu")
     levels = pyramid(images, cameras, views, masks, unknown, pixels)
-    sources = choose_sources(levels[0].cameras, levels[0].wanted.any(axis=(1, 2)))
+    sources = choose_sources(levels[0].cameras, np.asarray(levels[0].wanted.any(axis=(1, 2))))
     state, before = None, None
     iteration = 0
     for number, level in enumerate(levels):
