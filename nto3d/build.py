@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from nto3d.config import Backend, Config, MaskUse, SegmenterName, Start
+from nto3d.config import Backend, Config, MaskUse, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.config_single import Precision
 from nto3d.errors import InputError
@@ -23,23 +23,19 @@ from nto3d.fields.color import ColorField
 from nto3d.fields.feature import FeatureField
 from nto3d.fields.occupancy import OccupancyField
 from nto3d.fields.sdf import SdfField
-from nto3d.geometry.carving import photo_hull, signed_distance
 from nto3d.geometry.hull import visual_hull
-from nto3d.geometry.stereo import depth_maps
 from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
 from nto3d.render.grid import OccupancyGrid
 from nto3d.run_folder import CHECKPOINT_NAME
 from nto3d.stages.model import SurfaceModel
-from nto3d.stages.start import fit_to_distance
 from nto3d.training.checkpoint import LIFT_STAGE, MODEL_KEYS, check_config, load_checkpoint
 from nto3d.training.loop import Schedule
 from nto3d.types import BoolArray, FloatArray, Scene
 
 log = logging.getLogger("nto3d")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-SOFT, SHARP = 20.0, 80.0  # initial sharpness of a sphere, and of a start that lies near the surface
+SOFT = 20.0  # initial sharpness of a sphere
 TARGET_LEVELS, TARGET_FINEST = 8, 128  # of the target field's hash grid: an object's outline, not its texture
-LEAST_SOLID = 1e-4  # share of the cells that the photo hull must have
 DISSENT = 0.05  # share of the views whose found masks may lack a part of the target
 SHARE_OF_INSCRIBED = 0.675  # of the largest sphere that fits into the hull
 PRECISIONS = {
@@ -149,29 +145,6 @@ def build_model(
         assert model.features is not None
         model.features.start_at(features.to(device))
     return model
-
-
-def build_start(config: Config, scene: Scene, model: SurfaceModel, with_masks: bool) -> Tensor | None:
-    """Let a fresh model begin as the photo hull.
-
-    Returns:
-        Its signed distance [G, G, G], see `geometry.carving.signed_distance`; None where the model stays a
-        sphere, which is also so where the pictures show no surface.
-    """
-    if config.field.start is not Start.stereo:
-        return None
-    log.info("comparing neighbouring pictures for a start")
-    threads = torch.get_num_threads()
-    maps = depth_maps(scene.images, scene.cameras, scene.train, beyond=not with_masks, threads=threads)
-    solid = photo_hull(model.grid.hull.cpu().numpy() > 0, maps, backed=not with_masks)
-    if solid.sum() < LEAST_SOLID * solid.size:
-        log.warning("neighbouring pictures agree on no surface: training starts from a sphere")
-        return None
-    if config.field.init_inv_std is None:
-        model.sharpen(SHARP)
-    start = torch.from_numpy(signed_distance(solid)).to(model.variance.device)
-    fit_to_distance(model.sdf, start, config.seed)
-    return start
 
 
 def load_model(run_dir: Path, config: Config, device: torch.device) -> tuple[SurfaceModel, FloatArray]:

@@ -186,6 +186,7 @@ class LossConfig:
     eikonal_weight: float = 0.05
     curvature_weight: float = 0.01  # of the bending along the surface
     start_weight: float = 3.0  # of staying near to field.start=stereo, at first
+    stereo_weight: float = 5.0  # of the points that field.start=stereo is sure of, at first
     feature_weight: float = 0.1  # field.feature
     patch_weight: float = 0.3  # of patches that must look alike in neighbouring views; 0: not compared
 
@@ -212,6 +213,7 @@ class TrainerConfig:
     anneal_steps: int = 1000  # cosine annealing of NeuS
     coarse_to_fine_steps: int = 300  # until all hash grid levels take part
     start_steps: int = 600  # the pull towards field.start=stereo fades out in so many steps
+    stereo_steps: int = 1000  # the pull towards single points of field.start=stereo, likewise
     start_levels: int = 8  # hash grid levels that take part from the first step
     feature_ramp: int = 300  # steps until the loss of field.feature has its full weight
     feature_steps: int = 1300  # so long geometry and colour follow the features, too, less and less towards the end

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start
+from nto3d.build import build_device, build_model, build_optimizer, build_schedule
 from nto3d.build_segmenter import build_features, check_weights
+from nto3d.build_start import build_start
 from nto3d.config import Config, MaskUse, Mode, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene
@@ -114,7 +115,9 @@ def _multiview(
     sampler = RaySampler(scene, scene.train, device, seed=config.seed, masks=masks, unknown=unknown)
     training = state if state is not None and state["stage"] == STAGE else None
     sight = Sight.of(scene.cameras, scene.train, masks, unknown)
-    logger, train_seconds = reconstruct(config, scene, sampler, model, run_dir, sight, training, features)
+    logger, train_seconds = reconstruct(
+        config, scene, sampler, model, run_dir, sight, training, features, masks, unknown
+    )
     mesh = extract_mesh(model, scene.world_from_normalized, config.export, sight)
     write_run_mesh(mesh, run_dir, config.export)
     recording.at("round", count_rounds(run_dir) if _clicked(config) else 0)
@@ -211,6 +214,8 @@ def reconstruct(
     sight: Sight,
     state: dict[str, Any] | None = None,
     features: FeatureTerm | None = None,
+    masks: BoolArray | None = None,
+    unknown: BoolArray | None = None,
 ) -> tuple[RunLogger, float]:
     """Train a model, from the state of a checkpoint on if there is one; returns the log and the seconds of training.
 
@@ -233,18 +238,23 @@ def reconstruct(
     start, seconds = 0, 0.0
     path = run_dir / CHECKPOINT_NAME
     begun = time.perf_counter()
-    rough = build_start(config, scene, model, with_masks=sampler.with_masks) if state is None else None
+    rough = build_start(config, scene, model, masks, unknown) if state is None else None
+    begun_from, pull = (None, None) if rough is None else (rough.distance, rough.pull)
     photometric = None
     if config.trainer.loss.patch_weight > 0.0:
-        photometric = PhotometricTerm(
-            scene,
-            scene.train,
-            sampler.masks,
-            device,
-            half=config.trainer.patch_half,
-            sources=config.trainer.patch_sources,
-        )
-    objective = Reconstruction(model, sampler, config.trainer, config.seed, pictures, rough, features, photometric)
+        half, sources = config.trainer.patch_half, config.trainer.patch_sources
+        photometric = PhotometricTerm(scene, scene.train, masks, device, half=half, sources=sources)
+    objective = Reconstruction(
+        model,
+        sampler,
+        config.trainer,
+        config.seed,
+        pictures,
+        start=begun_from,
+        features=features,
+        photometric=photometric,
+        pull=pull,
+    )
     if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])

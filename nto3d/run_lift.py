@@ -16,11 +16,11 @@ from nto3d.build import (
     build_model,
     build_optimizer,
     build_schedule,
-    build_start,
     build_target,
     parameter_groups,
 )
 from nto3d.build_segmenter import build_segmenter
+from nto3d.build_start import build_start
 from nto3d.config import Config, MaskUse
 from nto3d.config_io import to_dict
 from nto3d.data.rays import RaySampler
@@ -127,7 +127,8 @@ class LiftRun:
         begun = time.perf_counter()
         model = build_model(self.config, self.scene, None, None, self.device)
         optimizer = build_optimizer(self.config, model)
-        start = build_start(self.config, self.scene, model, with_masks=False)
+        rough = build_start(self.config, self.scene, model, None)
+        start = None if rough is None else rough.distance
         sampler = RaySampler(self.scene, self.scene.train, self.device, seed=self.config.seed)
         stage = Lift(model, sampler, self.config.trainer, self.config.seed, start=start)
         self._fit(stage, optimizer, self.config.lift.scene_steps, 0, self.config.trainer.decay**0.5)

@@ -35,7 +35,8 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import torch  # noqa: E402
 from bench_table import DOUBLE, JACOBIAN, PARTS, Row, machine, ratios, table  # noqa: E402
 
-from nto3d.build import build_device, build_model, build_optimizer, build_schedule, build_start  # noqa: E402
+from nto3d.build import build_device, build_model, build_optimizer, build_schedule  # noqa: E402
+from nto3d.build_start import build_start  # noqa: E402
 from nto3d.cli import compose_config, guarded  # noqa: E402
 from nto3d.config import Config, EncodingConfig, FieldConfig  # noqa: E402
 from nto3d.config_io import parse_options  # noqa: E402
@@ -159,8 +160,10 @@ class Trainer:
             sdf.forward = partial(by_autograd, sdf)  # type: ignore[method-assign]
         sampler = RaySampler(scene, scene.train, self.device, seed=config.seed, masks=masks, unknown=unknown)
         self.optimizer = build_optimizer(config, self.model)
-        rough = build_start(config, scene, self.model, with_masks=True)
-        self.objective = Reconstruction(self.model, sampler, config.trainer, config.seed, start=rough)
+        rough = build_start(config, scene, self.model, masks, unknown)
+        assert rough is not None
+        start, pull = rough.distance, rough.pull
+        self.objective = Reconstruction(self.model, sampler, config.trainer, config.seed, start=start, pull=pull)
         self.schedule = build_schedule(config)
         self.shards = torch.get_num_threads() if self.device.type == "cpu" else 1
 

@@ -61,7 +61,6 @@ class RaySampler:
         self._views = np.asarray(views, dtype=np.int64)
         self._caster = RayCaster(scene.cameras, self._device)
         self._colors = scene.images.reshape(-1, 3)  # a view of the pictures where they are contiguous
-        self._masks = masks
         self._mask_values = None if masks is None else masks.reshape(-1)
         self._unknown = None if unknown is None else unknown.reshape(-1)
         self._whole_share = whole_share
@@ -78,11 +77,6 @@ class RaySampler:
     def with_masks(self) -> bool:
         """Whether the batches have masks."""
         return self._mask_values is not None
-
-    @property
-    def masks(self) -> BoolArray | None:
-        """The masks [V, H, W] that it was given."""
-        return self._masks
 
     @property
     def candidates(self) -> int:

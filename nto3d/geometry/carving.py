@@ -6,17 +6,31 @@ no mask shows, are open already, and where the pictures are plain nothing is mis
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
 from nto3d.geometry.cameras import pixels_of
 from nto3d.geometry.hull import cell_centers
-from nto3d.geometry.stereo import DepthMaps
-from nto3d.types import BoolArray, FloatArray
+from nto3d.types import BoolArray, Cameras, FloatArray
 
 CLEARANCE = 1.5  # cells by which a cell must lie before a depth to count as seen through, at most to count as on it
 WITNESSES = 2  # views that must say so
 CRUMB = 0.01  # pieces smaller than this share of the largest are dropped
+
+
+@dataclass(frozen=True)
+class DepthMaps:
+    """Reduced views and their depths.
+
+    Attributes:
+        cameras: of the V reduced views.
+        depths: float32 [V, h, w], z along the optical axis, normalized units, 0 = unknown.
+    """
+
+    cameras: Cameras
+    depths: FloatArray
 
 
 def photo_hull(hull: BoolArray, maps: DepthMaps, backed: bool = False) -> BoolArray:

@@ -15,6 +15,7 @@ from nto3d.data.rays import RaySampler
 from nto3d.stages.features import FeatureTerm
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.photometric import PhotometricTerm
+from nto3d.stages.pull import StereoPull
 from nto3d.stages.start import distance_at
 from nto3d.stages.surface import SurfaceTerms
 from nto3d.training import losses
@@ -38,6 +39,7 @@ class Reconstruction:
         start: [G, G, G] signed distance that the surface keeps to at first (see `stages.start`), or None.
         features: what is asked of the model's feature field, or None.
         photometric: compares patches of the pictures over the surface, or None.
+        pull: points of a stereo surface to keep to at first, or None.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class Reconstruction:
         start: Tensor | None = None,
         features: FeatureTerm | None = None,
         photometric: PhotometricTerm | None = None,
+        pull: StereoPull | None = None,
     ) -> None:
         self.model, self.sampler, self.config, self.seed = model, sampler, config, seed
         self._pictures = pictures
         self._start, self._fade = start, 0.0
+        self._stereo = pull
         self._features, self._feature_weight, self._reach = features, 0.0, 0.0
         self._surface = SurfaceTerms(model, photometric)
         self._with_patches, self._patch_weight, self._level = photometric is not None, 0.0, 0
@@ -65,13 +69,16 @@ class Reconstruction:
     def state_dict(self) -> dict[str, Any]:
         """What the next step depends on besides the model."""
         self._settle()
-        return {"samples_per_ray": self._samples_per_ray, "crisp": self._crisp, "start": self._start}
+        stereo = None if self._stereo is None else self._stereo.state_dict()
+        return {"samples_per_ray": self._samples_per_ray, "crisp": self._crisp, "start": self._start, "stereo": stereo}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Counterpart of `state_dict`."""
         self._samples_per_ray = float(state["samples_per_ray"])
         self._crisp = bool(state["crisp"])
         self._start = state["start"]
+        stereo = state.get("stereo")
+        self._stereo = None if stereo is None else StereoPull.from_state(stereo)
 
     def prepare(self, step: int) -> None:
         """Coarse-to-fine levels, and the occupancy grid."""
@@ -81,6 +88,8 @@ class Reconstruction:
         self.model.sdf.encoding.set_active_levels(first + (spec.levels - first) * progress)
         if step >= config.start_steps:
             self._start = None  # nothing pulls any more; checkpoints need not keep it
+        if self._stereo is not None and step >= self._stereo.steps:
+            self._stereo = None
         if step >= config.grid_start:
             self._follow_surface(step)
 
@@ -126,7 +135,11 @@ class Reconstruction:
             out = self.model.render(some, size, jitter[part], anneal, least, features=asked, reach=self._reach)
             samples[number] = out.samples
             rest = None if more is None else more[further]
-            return self._weigh(some, out, rest, inside, patches, len(rays), count)
+            total, shares = self._weigh(some, out, rest, inside, patches, len(rays), count)
+            if self._stereo is not None:
+                pull = self._stereo.share(self.model, step, number, count)
+                total, shares = total + pull, {**shares, "stereo": pull.detach()}
+            return total, shares
 
         parts, others = _parts(len(rays), count), _parts(0 if more is None else len(more), count)
         return [partial(shard, number, parts[number], others[number]) for number in range(count)]

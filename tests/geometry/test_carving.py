@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nto3d.geometry.carving import CLEARANCE, photo_hull, signed_distance
+from nto3d.geometry.carving import CLEARANCE, DepthMaps, photo_hull, signed_distance
 from nto3d.geometry.hull import cell_centers
-from nto3d.geometry.stereo import DepthMaps
 from nto3d.types import BoolArray, Cameras, FloatArray
 from tests.helpers import look_at
 

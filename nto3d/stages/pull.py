@@ -1,0 +1,102 @@
+"""Points of a stereo surface that training keeps to for a while, where stereo was sure of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nto3d.stages.model import SurfaceModel
+
+MOST = 400_000  # points that are kept
+BATCH = 2048  # points a step
+ROBUST, LOST = (
+    0.004,
+    0.05,
+)  # normalized units: squared error below, no error beyond (stereo and pictures disagree there)
+NORMAL = 0.02  # weight of the normals beside distances in normalized units
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points that should lie on the surface.
+
+    Attributes:
+        positions: float32 [N, 3], normalized frame. normals: float32 [N, 3], unit, outwards.
+        confidence: float32 [N] in 0..1.
+    """
+
+    positions: Tensor
+    normals: Tensor
+    confidence: Tensor
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def chosen(self, index: Tensor) -> SurfacePoints:
+        """Some of the points."""
+        return SurfacePoints(self.positions[index], self.normals[index], self.confidence[index])
+
+    def to(self, device: torch.device) -> SurfacePoints:
+        """The points on a device."""
+        return SurfacePoints(self.positions.to(device), self.normals.to(device), self.confidence.to(device))
+
+    def thinned(self, most: int, seed: int) -> SurfacePoints:
+        """At most so many of the points, drawn at random."""
+        if len(self) <= most:
+            return self
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        return self.chosen(order[:most].sort().values.to(self.positions.device))
+
+
+def point_losses(sdf: Tensor, gradient: Tensor, points: SurfacePoints) -> Tensor:
+    """How far a field [N], with its gradient [N, 3], is from having the surface at N points, each [N], by confidence.
+
+    Huber's loss of the distance; beyond `LOST` it is constant, as is the difference of the normals.
+    """
+    off = sdf.abs()
+    distance = torch.where(off < ROBUST, 0.5 * off * off / ROBUST, off - 0.5 * ROBUST)
+    turned = 1.0 - (functional.normalize(gradient, dim=1, eps=1e-6) * points.normals).sum(dim=1)
+    counts = points.confidence * (off.detach() < LOST)
+    return counts * (distance + NORMAL * turned)
+
+
+class StereoPull:
+    """A loss that fades out in the first steps of training.
+
+    Args:
+        points: where stereo saw the surface; see `SurfacePoints.thinned`. weight: at the first step.
+        steps: until it has faded out. seed: of the random choice.
+    """
+
+    def __init__(self, points: SurfacePoints, weight: float, steps: int, seed: int) -> None:
+        self.points, self.weight, self.steps, self.seed = points, weight, steps, seed
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, for a checkpoint."""
+        points = self.points
+        values = {"positions": points.positions, "normals": points.normals, "confidence": points.confidence}
+        return {**values, "weight": self.weight, "steps": self.steps, "seed": self.seed}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> StereoPull:
+        """Counterpart of `state_dict`."""
+        points = SurfacePoints(state["positions"], state["normals"], state["confidence"])
+        return cls(points, float(state["weight"]), int(state["steps"]), int(state["seed"]))
+
+    def share(self, model: SurfaceModel, step: int, shard: int, shards: int) -> Tensor:
+        """One of the `shards` parts of a step's loss, a scalar; they add up to the mean over a batch of points."""
+        device = self.points.positions.device
+        fade = max(0.0, 1.0 - step / self.steps) if self.steps else 0.0
+        if fade == 0.0 or not len(self.points):
+            return torch.zeros((), device=device)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        index = torch.randint(len(self.points), (BATCH,), generator=generator)
+        part = self.points.chosen(index[BATCH * shard // shards : BATCH * (shard + 1) // shards].to(device))
+        with model.autocast(device):
+            sdf, gradient, _ = model.sdf(part.positions)
+        return self.weight * fade * point_losses(sdf.float(), gradient.float(), part).sum() / BATCH
