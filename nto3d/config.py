@@ -69,6 +69,14 @@ class Start(Enum):
     sphere = "sphere"  # a sphere
 
 
+class ExposureUse(Enum):
+    """Whether a gain and an offset a view are learnt."""
+
+    auto = "auto"  # where the colours of neighbouring pictures ask for it
+    on = "on"
+    off = "off"
+
+
 class FeatureSource(Enum):
     """Where the features come from that the feature field learns."""
 
@@ -163,6 +171,9 @@ class FieldConfig:
     sphere_radius: float | None = None  # start=sphere: normalized units; null: to fit well inside the hull
     init_inv_std: float | None = None  # initial sharpness s of the density; null: 80 with start=stereo, 20 with sphere
     background_log2_entries: int = 14  # hash table of the background model (masks=none)
+    exposure: ExposureUse = (
+        ExposureUse.auto
+    )  # a gain and an offset a view between the fields' colours and the picture's
     feature: bool = False  # learn the features of pictures, too (field=neus_feature)
     feature_source: FeatureSource = FeatureSource.auto
     feature_hidden: int = 64
@@ -179,6 +190,7 @@ class LossConfig:
     curvature_weight: float = 0.01  # of the bending along the surface
     start_weight: float = 3.0  # of staying near to field.start=stereo, at first
     feature_weight: float = 0.1  # field.feature
+    exposure_weight: float = 0.1  # of exposures that stay as estimated, see field.exposure
 
 
 @dataclass
@@ -190,6 +202,7 @@ class TrainerConfig:
     max_rays: int = 2048  # rays a step at the most
     lr: float = 2e-2  # hash grid; MLPs take mlp_lr
     mlp_lr: float = 2e-3
+    exposure_lr: float = 1e-3  # of field.exposure
     variance_lr: float = 5e-3  # of NeuS's sharpness, which is learned as exp(10 v)
     warmup_steps: int = 100
     decay: float = 0.03  # learning rate at the end, as a share of lr

@@ -29,6 +29,7 @@ TIERS = (
     {"data", "segment", "depth", "fields", "render", "mcc", "export", "evaluate", "report"},
     {"training"},
     {"stages"},
+    {"build_exposure"},
     {"build"},
     {"build_segmenter", "build_single", "build_train_mcc"},
     {"lift_files", "lift_record"},

@@ -141,8 +141,9 @@ class Reconstruction:
         """The share of the loss of some rays of a batch of `whole` rays, `inside` of which see the target."""
         weights = self.config.loss
         per_ray = losses.color_huber if weights.color is ColorLoss.huber else losses.color_l1
-        color = per_ray(out.rgb, rays.rgb)
-        squared = ((out.rgb.detach() - rays.rgb) ** 2).mean(dim=1)
+        rgb = self.model.pictured(out.rgb, rays.view, rays.rgb)
+        color = per_ray(rgb, rays.rgb)
+        squared = ((rgb.detach() - rays.rgb) ** 2).mean(dim=1)
         counts = self._color_counts(rays)
         if counts is not None:
             color, squared = color * counts, squared * counts
@@ -154,6 +155,7 @@ class Reconstruction:
         pull = self._pull(out, shards)
         feature = self._feature_loss(rays, out) / inside
         total = total + weights.curvature_weight * bend + pull + self._feature_weight * feature
+        total = total + self._departure(shards)
         sharpness = self.model.inv_std.detach() / shards
         shares = {
             "color": color,
@@ -214,6 +216,11 @@ class Reconstruction:
             return out.sdf.new_zeros(())
         off = (out.sdf - distance_at(self._start, out.positions)).abs().sum() / (max(out.samples, 1) * shards)
         return weight * off
+
+    def _departure(self, shards: int) -> Tensor | float:
+        """A shard's share of the loss of exposures that are not as estimated."""
+        exposure, weight = self.model.exposure, self.config.loss.exposure_weight
+        return 0.0 if exposure is None or weight == 0.0 else weight * exposure.departure() / shards
 
     def summary(self, scalars: Mapping[str, float]) -> dict[str, float]:
         """What to log of a step's scalars."""
