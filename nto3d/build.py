@@ -14,15 +14,18 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
+from nto3d.build_exposure import build_exposure, stored_exposures
 from nto3d.config import Backend, Config, MaskUse, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.config_single import Precision
 from nto3d.errors import InputError
 from nto3d.fields.background import BackgroundField
 from nto3d.fields.color import ColorField
+from nto3d.fields.exposure import Exposure
 from nto3d.fields.feature import FeatureField
 from nto3d.fields.occupancy import OccupancyField
 from nto3d.fields.sdf import SdfField
+from nto3d.geometry.exposure import Exposures
 from nto3d.geometry.hull import visual_hull
 from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
 from nto3d.render.grid import OccupancyGrid
@@ -120,12 +123,14 @@ def build_model(
     unknown: BoolArray | None,
     device: torch.device,
     features: Tensor | None = None,
+    exposures: Exposures | None = None,
 ) -> SurfaceModel:
     """The fields of a scene, with an occupancy grid that starts as the hull of masks or cameras.
 
     Args:
         masks: [V, H, W] to train with, or None. unknown: [V, H, W], pixels whose masks say nothing, or None.
         features: [S, C], some of the target's, for a feature field; None: without one.
+        exposures: of the pictures, or None where they are all alike.
 
     Raises:
         InputError: the hull is empty (the masks contradict each other), or the backend is missing.
@@ -140,7 +145,8 @@ def build_model(
     viewpoints = torch.from_numpy(scene.cameras.centers[list(scene.train)])
     grid = torch.from_numpy(hull)
     channels = 0 if features is None else features.shape[1]
-    model = _assemble(config, grid, viewpoints, device, channels, _radius(config, grid))
+    exposure = build_exposure(exposures, scene.train)
+    model = _assemble(config, grid, viewpoints, device, channels, exposure, _radius(config, grid))
     if features is not None:
         assert model.features is not None
         model.features.start_at(features.to(device))
@@ -169,13 +175,20 @@ def load_model(run_dir: Path, config: Config, device: torch.device) -> tuple[Sur
     if "world_from_normalized" not in state:
         raise InputError(f"{path}: expected a checkpoint with world_from_normalized, got one of an older version")
     channels = len(state["model"].get("features.out.bias", ()))
-    model = _assemble(config, state["model"]["grid.hull"], state["model"]["viewpoints"], device, channels)
+    exposure = build_exposure(stored_exposures(state["model"]), ())  # the views trained with come with the state
+    model = _assemble(config, state["model"]["grid.hull"], state["model"]["viewpoints"], device, channels, exposure)
     model.load_state_dict(state["model"])
     return model, state["world_from_normalized"].cpu().numpy()
 
 
 def _assemble(
-    config: Config, hull: Tensor, viewpoints: Tensor, device: torch.device, channels: int, radius: float = 0.5
+    config: Config,
+    hull: Tensor,
+    viewpoints: Tensor,
+    device: torch.device,
+    channels: int,
+    exposure: Exposure | None,
+    radius: float = 0.5,
 ) -> SurfaceModel:
     """The fields with an occupancy grid of a hull [G, G, G], for cameras at `viewpoints` [V, 3].
 
@@ -203,6 +216,7 @@ def _assemble(
         viewpoints,
         background,
         features=features,
+        exposure=exposure,
         init_inv_std=field.init_inv_std or SOFT,
         precision=PRECISIONS[config.trainer.precision],
     )
@@ -227,17 +241,18 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def parameter_groups(config: Config, model: nn.Module) -> list[dict[str, Any]]:
-    """A group each for hash tables, the sharpness and MLPs, without those that the model lacks.
+    """A group each for hash tables, the sharpness, exposures and MLPs, without those that the model lacks.
 
     Table rows get tiny gradients, so that epsilon must not hold them back; for the MLPs it must, or weights that hardly
     matter yet (of levels that only fade in) would take steps of full size on noise.
     """
     trainer = config.trainer
-    settings = {"table": (trainer.lr, 1e-15), "variance": (trainer.variance_lr, 1e-8), "mlp": (trainer.mlp_lr, 1e-8)}
+    rates = {"variance": trainer.variance_lr, "mlp": trainer.mlp_lr, "exposure": trainer.exposure_lr}
+    settings = {"table": (trainer.lr, 1e-15), **{kind: (rate, 1e-8) for kind, rate in rates.items()}}
     groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in settings}
     for name, parameter in model.named_parameters():
-        last = name.rpartition(".")[2]
-        groups[last if last in groups else "mlp"].append(parameter)
+        kind = "exposure" if name.startswith("exposure.") else name.rpartition(".")[2]
+        groups[kind if kind in groups else "mlp"].append(parameter)
     return [
         {"params": groups[kind], "lr": lr, "base_lr": lr, "eps": eps}
         for kind, (lr, eps) in settings.items()

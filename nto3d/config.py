@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from nto3d.config_single import DepthConfig, Precision, SingleConfig, TrainMccConfig
+from nto3d.config_trainer import TrainerConfig
 
 
 class Mode(Enum):
@@ -69,19 +70,20 @@ class Start(Enum):
     sphere = "sphere"  # a sphere
 
 
+class ExposureUse(Enum):
+    """Whether a gain and an offset a view are learnt."""
+
+    auto = "auto"  # where the colours of neighbouring pictures ask for it
+    on = "on"
+    off = "off"
+
+
 class FeatureSource(Enum):
     """Where the features come from that the feature field learns."""
 
     auto = "auto"  # sam with segmenter=sam, else classical
     sam = "sam"  # SAM's picture encoder; needs segmenter.checkpoint
     classical = "classical"  # colours and oriented gradients at several scales
-
-
-class ColorLoss(Enum):
-    """Distance between rendered and true colour."""
-
-    l1 = "l1"
-    huber = "huber"
 
 
 class ViewerName(Enum):
@@ -171,63 +173,12 @@ class FieldConfig:
     sphere_radius: float | None = None  # start=sphere: normalized units; null: to fit well inside the hull
     init_inv_std: float | None = None  # initial sharpness s of the density; null: 80 with start=stereo, 20 with sphere
     background_log2_entries: int = 14  # hash table of the background model (masks=none)
+    exposure: ExposureUse = (
+        ExposureUse.auto
+    )  # a gain and an offset a view between the fields' colours and the picture's
     feature: bool = False  # learn the features of pictures, too (field=neus_feature)
     feature_source: FeatureSource = FeatureSource.auto
     feature_hidden: int = 64
-
-
-@dataclass
-class LossConfig:
-    """Weights of the losses."""
-
-    color: ColorLoss = ColorLoss.huber
-    color_weight: float = 1.0
-    mask_weight: float = 0.1
-    eikonal_weight: float = 0.05
-    curvature_weight: float = 0.01  # of the bending along the surface
-    start_weight: float = 3.0  # of staying near to field.start=stereo, at first
-    stereo_weight: float = 5.0  # of the points that field.start=stereo is sure of, at first
-    feature_weight: float = 0.1  # field.feature
-    patch_weight: float = 0.3  # of patches that must look alike in neighbouring views; 0: not compared
-
-
-@dataclass
-class TrainerConfig:
-    """The training loop."""
-
-    steps: int = 2200
-    samples_per_step: int = 6144  # the number of rays adapts so that a step has about this many samples
-    max_rays: int = 2048  # rays a step at the most
-    lr: float = 2e-2  # hash grid; MLPs take mlp_lr
-    mlp_lr: float = 2e-3
-    variance_lr: float = 5e-3  # of NeuS's sharpness, which is learned as exp(10 v)
-    warmup_steps: int = 100
-    decay: float = 0.03  # learning rate at the end, as a share of lr
-    clip_norm: float = 1.0
-    grid_resolution: int = 128  # occupancy grid cells along an axis
-    grid_start: int = 100  # first step after which the grid is pruned
-    grid_every: int = 50  # steps between refreshes of the occupancy grid
-    step_size: float = 0.008  # ray marching step at the end, normalized units
-    max_step_size: float = 0.03  # ray marching step at the start; in between it follows the width of the surface
-    least_weight: float = 0.01  # samples that weigh less, by the occupancy grid's rough SDF, are left out
-    anneal_steps: int = 1000  # cosine annealing of NeuS
-    coarse_to_fine_steps: int = 300  # until all hash grid levels take part
-    start_steps: int = 600  # the pull towards field.start=stereo fades out in so many steps
-    stereo_steps: int = 1000  # the pull towards single points of field.start=stereo, likewise
-    start_levels: int = 8  # hash grid levels that take part from the first step
-    feature_ramp: int = 300  # steps until the loss of field.feature has its full weight
-    feature_steps: int = 1300  # so long geometry and colour follow the features, too, less and less towards the end
-    patch_start: int = 100  # step from which on patches are compared ...
-    patch_ramp: int = 200  # ... with their full weight so many steps later
-    patch_rays: int = 768  # rays a step along which patches are compared beside those that are rendered
-    patch_fine: int = 0  # until then patches are compared at half the resolution
-    patch_half: int = 3  # pixels on either side of a patch's middle
-    patch_sources: int = 6  # views that each patch is carried into
-    precision: Precision = Precision.float32
-    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
-    checkpoint_every: int = 1000  # steps
-    log_every: int = 50  # steps between scalars
-    image_every: int = 1000  # steps between TensorBoard pictures; 0: none
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from nto3d.build import build_device, build_model, build_optimizer, build_schedule
+from nto3d.build_exposure import find_exposures
 from nto3d.build_segmenter import build_features, check_weights
 from nto3d.build_start import build_start
 from nto3d.config import Config, MaskUse, Mode, SegmenterName
@@ -19,6 +20,7 @@ from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError
 from nto3d.evaluate.geometry import load_points
 from nto3d.export.visibility import Sight
+from nto3d.geometry.exposure import Exposures
 from nto3d.geometry.occlusion import occluded_pixels
 from nto3d.lift_files import count_rounds, lift_metrics, read_masks, read_rounds, true_masks
 from nto3d.lift_record import record_masks, record_views
@@ -102,7 +104,8 @@ def _multiview(
 ) -> dict[str, float]:
     run_dir = Path(config.output)
     state = _resumed(config, device)
-    masks, unknown = _target_masks(config, scene, device, recording, state)
+    exposures = find_exposures(config, scene, state)
+    masks, unknown = _target_masks(config, scene, device, recording, state, exposures)
     if masks is not None:
         recording.at("round", count_rounds(run_dir) - 1 if _clicked(config) else 0)
         record_masks(recording, scene, dict(enumerate(masks)))
@@ -111,7 +114,8 @@ def _multiview(
     if unknown is not None and unknown.any():
         views = ", ".join(str(view) for view in scene.train if unknown[view].any())
         log.info("something hides parts of the target in views %s: those pixels are left out", views)
-    model = build_model(config, scene, masks, unknown, device, None if features is None else features.samples)
+    samples = None if features is None else features.samples
+    model = build_model(config, scene, masks, unknown, device, samples, exposures)
     sampler = RaySampler(scene, scene.train, device, seed=config.seed, masks=masks, unknown=unknown)
     training = state if state is not None and state["stage"] == STAGE else None
     sight = Sight.of(scene.cameras, scene.train, masks, unknown)
@@ -184,7 +188,12 @@ def _resumed(config: Config, device: torch.device) -> dict[str, Any] | None:
 
 
 def _target_masks(
-    config: Config, scene: Scene, device: torch.device, recording: Recording, state: dict[str, Any] | None
+    config: Config,
+    scene: Scene,
+    device: torch.device,
+    recording: Recording,
+    state: dict[str, Any] | None,
+    exposures: Exposures | None,
 ) -> tuple[BoolArray | None, BoolArray | None]:
     """Masks [V, H, W] of the target, and where it may be hidden [V, H, W]; None where everything is reconstructed."""
     run_dir = Path(config.output)
@@ -194,7 +203,7 @@ def _target_masks(
         masks, hidden = given_masks(scene), None
     elif state is None or state["stage"] == LIFT_STAGE:
         fitted = None if state is None else SceneFit.from_state(state)
-        masks, hidden = find_masks(config, scene, device, run_dir, fitted, recording)
+        masks, hidden = find_masks(config, scene, device, run_dir, fitted, recording, exposures)
     else:
         masks, hidden = (read_masks(run_dir / name, scene) for name in (MASKS_NAME, HIDDEN_NAME))
     if not masks[list(scene.train)].any():
@@ -240,10 +249,6 @@ def reconstruct(
     begun = time.perf_counter()
     rough = build_start(config, scene, model, masks, unknown) if state is None else None
     begun_from, pull = (None, None) if rough is None else (rough.distance, rough.pull)
-    photometric = None
-    if config.trainer.loss.patch_weight > 0.0:
-        half, sources = config.trainer.patch_half, config.trainer.patch_sources
-        photometric = PhotometricTerm(scene, scene.train, masks, device, half=half, sources=sources)
     objective = Reconstruction(
         model,
         sampler,
@@ -252,7 +257,7 @@ def reconstruct(
         pictures,
         start=begun_from,
         features=features,
-        photometric=photometric,
+        photometric=_photometric(config, scene, masks, device),
         pull=pull,
     )
     if state is not None:
@@ -286,6 +291,15 @@ def reconstruct(
     logger = RunLogger(run_dir, schedule.steps, start, config.logger.tensorboard, title="reconstruct")
     fit(objective, optimizer, schedule, logger, save, run_dir, start, scaler)
     return logger, seconds + time.perf_counter() - begun
+
+
+def _photometric(config: Config, scene: Scene, masks: BoolArray | None, device: torch.device) -> PhotometricTerm | None:
+    """What compares patches of the pictures, or None."""
+    trainer = config.trainer
+    if trainer.loss.patch_weight == 0.0:
+        return None
+    half, sources = trainer.patch_half, trainer.patch_sources
+    return PhotometricTerm(scene, scene.train, masks, device, half=half, sources=sources)
 
 
 def _report(

@@ -25,6 +25,7 @@ from nto3d.config import Config, MaskUse
 from nto3d.config_io import to_dict
 from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError, Interrupted
+from nto3d.geometry.exposure import Exposures
 from nto3d.lift_files import RoundPictures, write_masks, write_rounds
 from nto3d.lift_record import record_masks, view_entity
 from nto3d.report.recording import Recording
@@ -55,6 +56,7 @@ def find_masks(
     run_dir: Path,
     fitted: SceneFit | None = None,
     recording: Recording | None = None,
+    exposures: Exposures | None = None,
 ) -> tuple[BoolArray, BoolArray]:
     """Masks [V, H, W] of the clicked object in all views, and where something hides it [V, H, W].
 
@@ -63,12 +65,13 @@ def find_masks(
 
     Args:
         fitted: from such a checkpoint, or None. recording: is told the prompts and every round's masks.
+        exposures: of the pictures, or None where they are all alike.
 
     Raises:
         InputError: the prompts are wrong, or the target was lost; the last good masks are in the run's folder.
         KeyboardInterrupt: Ctrl-C.
     """
-    lift = LiftRun(config, scene, device, run_dir, recording)
+    lift = LiftRun(config, scene, device, run_dir, recording, exposures)
     first = lift.first_masks()
     if fitted is not None:
         lift.begun -= fitted.seconds
@@ -84,20 +87,26 @@ class LiftRun:
 
     Args:
         config: of the run. scene: its masks, where it has any, are used to measure only. run_dir: where files go.
-        recording: is told what is found.
+        recording: is told what is found. exposures: see `find_masks`.
 
     Raises:
         InputError: the prompts are wrong, or the segmenter cannot be opened.
     """
 
     def __init__(
-        self, config: Config, scene: Scene, device: torch.device, run_dir: Path, recording: Recording | None = None
+        self,
+        config: Config,
+        scene: Scene,
+        device: torch.device,
+        run_dir: Path,
+        recording: Recording | None = None,
+        exposures: Exposures | None = None,
     ) -> None:
         everything = dataclasses.replace(config.scene, masks=MaskUse.none)
         loss = dataclasses.replace(config.trainer.loss, mask_weight=config.lift.mask_weight)
         trainer = dataclasses.replace(config.trainer, max_rays=config.lift.max_rays, loss=loss)
         self.config = dataclasses.replace(config, scene=everything, trainer=trainer)
-        self.scene, self.device, self.run_dir = scene, device, run_dir
+        self.scene, self.device, self.run_dir, self.exposures = scene, device, run_dir, exposures
         folder, downscale = Path(config.scene.path), config.scene.downscale
         self.prompts = {prompts.view: prompts for prompts in read_prompts(config.prompts, folder, scene, downscale)}
         self.segmentation = Segmentation(
@@ -125,7 +134,7 @@ class LiftRun:
     def fit_scene(self) -> SceneFit:
         """Geometry and colour of everything, which needs no click."""
         begun = time.perf_counter()
-        model = build_model(self.config, self.scene, None, None, self.device)
+        model = build_model(self.config, self.scene, None, None, self.device, exposures=self.exposures)
         optimizer = build_optimizer(self.config, model)
         rough = build_start(self.config, self.scene, model, None)
         start = None if rough is None else rough.distance
@@ -141,7 +150,7 @@ class LiftRun:
         """Masks of all views, from those of the clicked views."""
         lift = self.config.lift
         torch.manual_seed(self.config.seed)  # the same masks whether or not the scene was fitted in this process
-        model = build_model(self.config, self.scene, None, None, self.device)
+        model = build_model(self.config, self.scene, None, None, self.device, exposures=self.exposures)
         model.load_state_dict(fitted.model)
         optimizer = build_optimizer(self.config, model)
         optimizer.load_state_dict(copy.deepcopy(dict(fitted.optimizer)))  # torch would go on in these very tensors

@@ -30,6 +30,7 @@ import numpy as np  # noqa: E402
 from omegaconf import MISSING  # noqa: E402
 
 from nto3d.build import build_device  # noqa: E402
+from nto3d.build_exposure import find_exposures  # noqa: E402
 from nto3d.cli import compose_config, guarded  # noqa: E402
 from nto3d.config import Config, PromptsConfig, PromptUse  # noqa: E402
 from nto3d.config_io import parse_options  # noqa: E402
@@ -88,10 +89,11 @@ def run_trials(config: Config, scene: Scene, trials: Sequence[Trial], out: Path,
     device = build_device(config)
     fitted = None
     rows: list[tuple[object, ...]] = []
+    exposures = find_exposures(config, scene)
     for number, trial in enumerate(trials):
         folder = out / f"{number:02d}"
         folder.mkdir(parents=True, exist_ok=True)
-        lift = LiftRun(trial.config, scene, device, folder)
+        lift = LiftRun(trial.config, scene, device, folder, exposures=exposures)
         fitted = fitted or lift.fit_scene()
         begun = time.perf_counter()
         first = lift.first_masks()

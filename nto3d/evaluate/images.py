@@ -3,6 +3,9 @@
 With a mask the object is judged on black: the truth is multiplied by the mask, the rendering is taken as it is and must
 have been composited on black. So what a rendering shows outside the mask counts as an error of the whole picture, and
 `psnr_mask`, `ssim_mask` say how well the object itself looks.
+
+Where exposures are learnt (`field.exposure`), a held-out picture has none: `matched` fits its gain and offset first, as
+NeRF-W (Martin-Brualla et al. 2021) and Zip-NeRF (Barron et al. 2023) do in their ways.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import torch
 from nto3d.types import BoolArray, FloatArray
 
 STRIPE, WINDOW = 128, 5  # rows of a picture compared at a time; rows around a pixel that its SSIM depends on
+MATCH_ROUNDS, MATCH_SCATTER = 10, 0.05  # of reweighted least squares; errors that still count
 PSNR_CEILING = 100.0  # dB, given for equal pictures, so that every number in a table is finite
 
 
@@ -59,6 +63,44 @@ def image_metrics(rendered: FloatArray, truth: FloatArray, mask: BoolArray | Non
     if mask.any():
         metrics |= {"psnr_mask": psnr(rendered, on_black, mask), "ssim_mask": _mean_inside(similarity, mask)}
     return metrics
+
+
+def matched(rendered: FloatArray, truth: FloatArray, opacity: FloatArray, mask: BoolArray | None) -> FloatArray:
+    """A rendered picture with the gain and offset per channel that bring it nearest to the truth, float32 in 0..1.
+
+    Least squares inside the mask (everywhere without one), with weights that let go of what differs for other reasons;
+    where the truth is clipped it does not count.
+
+    Args:
+        rendered, truth: [H, W, 3] in 0..1. opacity: [H, W] of the rendering, 1 with a background: the offset is that of
+            what is seen, not of black. mask: [H, W], or None.
+    """
+    _check(rendered, truth, None)
+    out = np.empty(rendered.shape, np.float32)
+    inside = opacity > 0.5 if mask is None else mask & (opacity > 0.5)
+    for channel in range(3):
+        known = inside & (truth[..., channel] > 0.5 / 255) & (truth[..., channel] < 254.5 / 255)
+        source, wanted = rendered[known, channel].astype(np.float64), truth[known, channel].astype(np.float64)
+        gain, offset = _line(source, wanted)
+        out[..., channel] = (gain * rendered[..., channel] + offset * opacity).clip(0.0, 1.0)
+    return out
+
+
+def _line(source: FloatArray, wanted: FloatArray) -> tuple[float, float]:
+    """Gain and offset with gain * source + offset = wanted [P], robust; identity where they cannot be told."""
+    gain, offset = 1.0, 0.0
+    for number in range(MATCH_ROUNDS):
+        off = gain * source + offset - wanted
+        weight = (1.0 + (off / MATCH_SCATTER) ** 2) ** -2 if number else np.ones_like(off)
+        total = float(weight.sum())
+        if total < 1.0:
+            return 1.0, 0.0
+        mean, mean_wanted = float(weight @ source) / total, float(weight @ wanted) / total
+        spread = float(weight @ (source - mean) ** 2) / total
+        if spread > 1e-6:
+            gain = float(weight @ ((source - mean) * (wanted - mean_wanted))) / total / spread
+        offset = mean_wanted - gain * mean
+    return gain, offset
 
 
 def _ssim_map(rendered: FloatArray, truth: FloatArray) -> FloatArray:

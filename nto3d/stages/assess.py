@@ -12,7 +12,7 @@ import numpy as np
 
 from nto3d.config import EvaluateConfig
 from nto3d.evaluate.geometry import load_points, mesh_metrics, point_metrics
-from nto3d.evaluate.images import image_metrics, psnr, ssim
+from nto3d.evaluate.images import image_metrics, matched, psnr, ssim
 from nto3d.evaluate.masks import iou
 from nto3d.export.clean import clean_mesh
 from nto3d.files import write_atomic
@@ -59,6 +59,8 @@ def assess_views(
         masks: [V, H, W] of the target where the model was trained with masks: renders are compared on black outside.
         dt: sample length, normalized units.
 
+    A model with exposures is compared at the gain and offset that fit each picture best, see `evaluate.images.matched`.
+
     Returns:
         Means over the views of `psnr psnr_mask ssim ssim_mask mask_iou`, and pictures for the report.
     """
@@ -70,6 +72,9 @@ def assess_views(
         mask = None if masks is None else masks[view]
         truth = scene.images[view].astype(np.float32) / 255.0
         render = rendered.rgb.astype(np.float32) / 255.0
+        if model.exposure is not None:
+            opacity = rendered.opacity if model.background is None else np.ones_like(rendered.opacity)
+            render = matched(render, truth, opacity, mask)
         row = image_metrics(render, truth, mask)
         if mask is not None:
             row["mask_iou"] = iou(rendered.mask, mask)

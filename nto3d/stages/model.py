@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from nto3d.fields.background import BackgroundField
 from nto3d.fields.color import ColorField
+from nto3d.fields.exposure import Exposure
 from nto3d.fields.feature import FeatureField
 from nto3d.fields.occupancy import OccupancyField
 from nto3d.fields.sdf import SdfField
@@ -31,6 +32,7 @@ class SurfaceModel(nn.Module):
     Args:
         sdf: `fields.SdfField`. color: `fields.ColorField`. background: `fields.BackgroundField`, or None (black).
         grid: where rays look for the surface. features: `fields.FeatureField`, or None.
+        exposure: of the pictures, or None where they are all alike.
         viewpoints: [V, 3] centres of the training cameras, normalized frame.
         init_inv_std: initial sharpness s, 1 / normalized unit; it is learned as exp(10 v) (NeuS).
         precision: dtype of the MLPs on CUDA.
@@ -47,13 +49,14 @@ class SurfaceModel(nn.Module):
         background: BackgroundField | None = None,
         target: OccupancyField | None = None,
         features: FeatureField | None = None,
+        exposure: Exposure | None = None,
         *,
         init_inv_std: float = 20.0,
         precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.sdf, self.color, self.grid, self.background, self.target = sdf, color, grid, background, target
-        self.features = features
+        self.features, self.exposure = features, exposure
         self.reach = 0.0
         self.register_buffer("viewpoints", viewpoints.float())
         self.variance = nn.Parameter(torch.zeros(()))
@@ -110,6 +113,10 @@ class SurfaceModel(nn.Module):
                 return out
             behind = render_background(rays.origins, rays.directions, self.background, jitter)
         return replace(out, rgb=out.rgb + left[:, None] * behind)
+
+    def pictured(self, rgb: Tensor, view: Tensor, picture: Tensor | None = None) -> Tensor:
+        """Rendered colours [R, 3] as the views [R] picture them, see `fields.Exposure`."""
+        return rgb if self.exposure is None else self.exposure(rgb, view, picture)
 
     def render_inside(self, rays: RayBatch, dt: float, jitter: Tensor) -> RenderOutput:
         """Like `render`, for what needs no colours: no background, rgb is black."""

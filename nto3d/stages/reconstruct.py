@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nto3d.config import ColorLoss, TrainerConfig
+from nto3d.config_trainer import ColorLoss, TrainerConfig
 from nto3d.data.rays import RaySampler
 from nto3d.stages.features import FeatureTerm
 from nto3d.stages.model import SurfaceModel
@@ -175,8 +175,9 @@ class Reconstruction:
         """The share of the loss of some rays of a batch of `whole` rays, `inside` of which see the target."""
         weights = self.config.loss
         per_ray = losses.color_huber if weights.color is ColorLoss.huber else losses.color_l1
-        color = per_ray(out.rgb, rays.rgb)
-        squared = ((out.rgb.detach() - rays.rgb) ** 2).mean(dim=1)
+        rgb = self.model.pictured(out.rgb, rays.view, rays.rgb)
+        color = per_ray(rgb, rays.rgb)
+        squared = ((rgb.detach() - rays.rgb) ** 2).mean(dim=1)
         counts = self._color_counts(rays)
         if counts is not None:
             color, squared = color * counts, squared * counts
@@ -190,6 +191,7 @@ class Reconstruction:
         feature = self._feature_loss(rays, out) / inside
         total = total + weights.curvature_weight * bend + pull + self._feature_weight * feature
         total = total + self._patch_weight * patch
+        total = total + self._departure(shards)
         sharpness = self.model.inv_std.detach() / shards
         shares = {
             "color": color,
@@ -237,6 +239,11 @@ class Reconstruction:
             return out.sdf.new_zeros(())
         off = (out.sdf - distance_at(self._start, out.positions)).abs().sum() / (max(out.samples, 1) * shards)
         return weight * off
+
+    def _departure(self, shards: int) -> Tensor | float:
+        """A shard's share of the loss of exposures that are not as estimated."""
+        exposure, weight = self.model.exposure, self.config.loss.exposure_weight
+        return 0.0 if exposure is None or weight == 0.0 else weight * exposure.departure() / shards
 
     def summary(self, scalars: Mapping[str, float]) -> dict[str, float]:
         """What to log of a step's scalars."""

@@ -71,8 +71,8 @@ def project_views(
 
     Args:
         dt: sample length, normalized units.
-        images: uint8 [V, H, W, 3], to compare the rendered colours with. known: earlier projections, from which
-            `differs` is taken where there are no images.
+        images: uint8 [V, H, W, 3], to compare the rendered colours (at each view's exposure) with.
+        known: earlier projections, from which `differs` is taken where there are no images.
     """
     device = model.variance.device
     caster = RayCaster(cameras, device)
@@ -90,7 +90,8 @@ def project_views(
             out = model.render_inside(some, dt, middle) if images is None else model.render(some, dt, middle)
             target = torch.zeros_like(out.depth) if out.occupancy is None else out.occupancy
             depth = out.depth / out.opacity.clamp(min=1e-4)
-            parts.append(torch.stack([target, depth, out.opacity, *out.rgb.unbind(dim=1)]).float().cpu())
+            rgb = model.pictured(out.rgb, some.view)
+            parts.append(torch.stack([target, depth, out.opacity, *rgb.unbind(dim=1)]).float().cpu())
         maps = torch.cat(parts, dim=1).reshape(6, height, width).numpy()
         differs = np.zeros((height, width), dtype=np.bool_)
         if images is not None:

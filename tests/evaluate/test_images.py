@@ -93,3 +93,23 @@ def test_bad_pictures_are_refused() -> None:
         psnr(truth, truth, np.zeros((32, 40), dtype=bool))
     with pytest.raises(ValueError, match="at least 6"):
         ssim(truth[:5], truth[:5])
+
+
+def test_matched_takes_gain_and_offset_back_where_they_can_be_told() -> None:
+    rendered = picture() * 0.6 + 0.2
+    truth = rendered * np.array([0.8, 1.0, 1.3]) + np.array([0.05, 0.0, -0.1])
+    truth[:4, :4] = 0.9  # something else than what was rendered
+    opacity = np.ones(truth.shape[:2])
+    opacity[:, :5] = 0.0
+    rendered[:, :5] = truth[:, :5] = 0.0
+    mask = opacity > 0
+    found = images.matched(rendered, truth, opacity, mask)
+    np.testing.assert_allclose(found[4:], truth[4:].clip(0, 1), atol=0.003)
+    assert not found[:, :5].any()  # black beside the object stays black
+    np.testing.assert_allclose(images.matched(truth, truth, opacity, None), truth.clip(0, 1), atol=1e-5)
+
+
+def test_matched_leaves_a_picture_of_which_nothing_is_seen() -> None:
+    rendered = picture()
+    found = images.matched(rendered, picture(), np.zeros(rendered.shape[:2]), None)
+    np.testing.assert_allclose(found, rendered, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nto3d.config import LossConfig, TrainerConfig
+from nto3d.config_trainer import LossConfig, TrainerConfig
 from nto3d.data.rays import RaySampler
 from nto3d.feature_maps import FeatureMaps
 from nto3d.fields.color import ColorField

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nto3d.config import LossConfig, TrainerConfig
+from nto3d.config_trainer import LossConfig, TrainerConfig
 from nto3d.export.mesh_io import read_mesh
 from nto3d.feature_maps import FeatureMaps
 from nto3d.fields.color import ColorField

@@ -1,0 +1,62 @@
+"""Copy a scene with another exposure in every picture: python scripts/make_exposure.py --out datasets/sample_exposure.
+
+Each picture gets a gain and an offset: value * gain + offset * 255, rounded and clipped to 0..255.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+GAIN, OFFSET = (0.7, 1.4), 0.05  # least and most gain; largest offset, as a share of the full range
+NAME = "exposure.json"
+
+
+def copy_scene(scene: Path, out: Path, seed: int) -> None:
+    """Copy a folder in the DTU/NeuS layout with altered pictures; exposure.json says how they were altered.
+
+    Raises:
+        OSError: a file cannot be read or written, or `out` is there already.
+    """
+    shutil.copytree(scene, out)
+    rng = np.random.default_rng(seed)
+    exposures: dict[str, dict[str, float]] = {}
+    for path in sorted((out / "image").glob("*.png")):
+        gain, offset = rng.uniform(*GAIN), rng.uniform(-OFFSET, OFFSET)
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise OSError(f"{path}: expected a picture, it cannot be read")
+        altered = np.rint(picture * gain + offset * 255.0).clip(0, 255).astype(np.uint8)
+        if not cv2.imwrite(str(path), altered):
+            raise OSError(f"{path}: cannot be written")
+        exposures[path.name] = {"gain": gain, "offset": offset}
+    (out / NAME).write_text(json.dumps(exposures, indent=2) + "\n", encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the copy; 0 when it is written, 2 with one line on stderr when the input is bad."""
+    parser = argparse.ArgumentParser(description="Copy a scene with a random gain and offset in every picture.")
+    parser.add_argument(
+        "--scene", type=Path, default=Path("datasets/sample"), help="folder to copy (default: datasets/sample)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="new folder")
+    parser.add_argument("--seed", type=int, default=0, help="other seeds give other exposures (default: 0)")
+    given = parser.parse_args(arguments)
+    try:
+        copy_scene(given.scene, given.out, given.seed)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {given.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""The copy of a scene with other exposures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from scripts.make_exposure import main
+from tests.helpers import write_dtu_scene
+
+
+def test_pictures_are_altered_as_noted_and_the_rest_is_copied(tmp_path: Path) -> None:
+    scene = write_dtu_scene(tmp_path / "ball", views=3)
+    out = tmp_path / "made" / "copy"
+    assert main(["--scene", str(scene.path), "--out", str(out), "--seed", "4"]) == 0
+    noted = json.loads((out / "exposure.json").read_text())
+    assert sorted(noted) == ["000.png", "001.png", "002.png"]
+    for image, (name, values) in zip(scene.images, sorted(noted.items()), strict=True):
+        assert 0.7 <= values["gain"] <= 1.4
+        assert -0.05 <= values["offset"] <= 0.05
+        expected = np.rint(image * values["gain"] + 255 * values["offset"]).clip(0, 255)
+        np.testing.assert_array_equal(cv2.imread(str(out / "image" / name))[..., ::-1], expected)
+    camera_file = "cameras_sphere.npz"
+    assert (out / camera_file).read_bytes() == (scene.path / camera_file).read_bytes()
+    other = tmp_path / "again"
+    assert main(["--scene", str(scene.path), "--out", str(other), "--seed", "4"]) == 0
+    assert json.loads((other / "exposure.json").read_text()) == noted
+
+
+def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = write_dtu_scene(tmp_path / "ball", views=2)
+    assert main(["--scene", str(scene.path), "--out", str(scene.path)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
