@@ -59,6 +59,8 @@ class RaySampler:
         self._seed = seed
         self._height, self._width = scene.cameras.size
         self._views = np.asarray(views, dtype=np.int64)
+        distance = np.linalg.norm(scene.cameras.centers, axis=1)
+        self._pixel = float(np.median(distance / scene.cameras.intrinsics[:, 0, 0]))
         self._caster = RayCaster(scene.cameras, self._device)
         self._colors = scene.images.reshape(-1, 3)  # a view of the pictures where they are contiguous
         self._mask_values = None if masks is None else masks.reshape(-1)
@@ -77,6 +79,11 @@ class RaySampler:
     def with_masks(self) -> bool:
         """Whether the batches have masks."""
         return self._mask_values is not None
+
+    @property
+    def pixel(self) -> float:
+        """Width of a pixel at the middle of the normalized frame, median over the views; normalized units."""
+        return self._pixel
 
     @property
     def candidates(self) -> int:

@@ -59,7 +59,7 @@ class Reconstruction:
         self._start, self._fade = start, 0.0
         self._stereo = pull
         self._features, self._feature_weight, self._reach = features, 0.0, 0.0
-        self._surface = SurfaceTerms(model, photometric)
+        self._surface = SurfaceTerms(model, photometric, sampler.pixel)
         self._with_patches, self._patch_weight, self._level = photometric is not None, 0.0, 0
         self._samples_per_ray = 2.0 / config.max_step_size
         self._rays = self._samples = 0

@@ -24,7 +24,8 @@ from nto3d.types import RayBatch, RenderOutput
 HIT = 0.9  # opacity of a ray that has met the surface
 STEEPEST, LONGEST = 0.2, 0.05  # least cosine with the ray, and longest step (normalized units), of Newton's method
 SLANT = 0.8  # cosine with the ray that the first step of it assumes
-BEND_EVERY, BEND_LENGTH = 2, 0.01  # the curvature loss looks at every second hit, over this length
+BEND_EVERY, BEND_PIXELS = 2, 2.0  # the curvature loss looks at every second hit, and so many pixels to either side
+SHARP = 0.8  # share by which the curvature loss is less where the pictures are sure of the surface
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,11 @@ class SurfaceTerms:
 
     Args:
         model: whose surface. photometric: compares patches, or None.
+        pixel: width of a pixel on the surface, normalized units.
     """
 
-    def __init__(self, model: SurfaceModel, photometric: PhotometricTerm | None) -> None:
-        self._model, self._photometric = model, photometric
+    def __init__(self, model: SurfaceModel, photometric: PhotometricTerm | None, pixel: float) -> None:
+        self._model, self._photometric, self._length = model, photometric, BEND_PIXELS * pixel
 
     def losses(
         self, rays: RayBatch, out: RenderOutput, more: RayBatch | None, level: int, bending: bool
@@ -59,34 +61,37 @@ class SurfaceTerms:
             more: further rays, along which patches are compared without rendering them; None: no patches at all.
             level: of the pictures' pyramid for the patches, 0 is the finest.
         """
-        nothing = out.rgb.new_zeros(())
         met = torch.nonzero(out.opacity.detach() > HIT)[:, 0]
-        bent = met[::BEND_EVERY] if bending else met[:0]
-        normals = functional.normalize(out.normal.detach()[bent], dim=1, eps=1e-6)
-        axes = torch.eye(3, device=met.device)[torch.arange(len(bent), device=met.device) % 3]
-        aside = BEND_LENGTH * functional.normalize(torch.linalg.cross(normals, axes), dim=1, eps=1e-6)
-        depth = (out.depth / out.opacity.clamp(min=HIT)).detach()
+        depth = (out.depth[met] / out.opacity[met]).detach()
+        bent = slice(None, len(met) if bending else 0, BEND_EVERY)
+        aside = self._aside(out.normal.detach()[met[bent]])
         if self._photometric is None or more is None:
-            points = rays.origins[bent] + rays.directions[bent] * depth[bent, None]
-            _, gradients = self._sdf(torch.cat([points, points + aside]))
-            return SurfaceLosses(losses.curvature(*gradients.chunk(2)).sum() * BEND_EVERY, nothing)
+            points = rays.origins[met] + rays.directions[met] * depth[:, None]
+            _, gradients = self._sdf(torch.cat([points[bent] + part for part in (0.0 * aside, aside, -aside)]))
+            bend = (1.0 - SHARP) * losses.curvature(*gradients.chunk(3)).sum()
+            return SurfaceLosses(bend * BEND_EVERY, out.rgb.new_zeros(()))
         grid = self._model.grid.distance
-        distance = torch.cat([depth[met], first_hits(grid, more.origins, more.directions)])
+        distance = torch.cat([depth, first_hits(grid, more.origins, more.directions)])
         looks = joined(rays[met], more)
         looks, distance = looks[distance > 0.0], distance[distance > 0.0]
-        points = self._nearer(looks.origins + looks.directions * distance[:, None], looks.directions)
-        beside = points[: len(met)][::BEND_EVERY] if bending else points[:0]
-        sdf, gradients = self._sdf(torch.cat([points, beside + aside]))
-        count = len(points)
-        bend = losses.curvature(gradients[: len(met)][::BEND_EVERY], gradients[count:]).sum() if bending else nothing
-        slope = (gradients[:count] * looks.directions).sum(dim=1).detach()
+        points, count = self._nearer(looks.origins + looks.directions * distance[:, None], looks.directions), len(looks)
+        sdf, gradients = self._sdf(torch.cat([points, points[bent] + aside, points[bent] - aside]))
+        normals, around = gradients[:count], gradients[count:].chunk(2)
+        slope = (normals * looks.directions).sum(dim=1).detach()
         step = (sdf[:count] / slope.clamp(max=-STEEPEST)).clamp(-LONGEST, LONGEST)
         points = points - looks.directions * step[:, None]
-        found = self._photometric.agreement(looks.view, looks.xy, points, gradients[:count], grid, level)
+        found = self._photometric.agreement(looks.view, looks.xy, points, normals, grid, level)
+        sure = found.weight * (1.0 - found.loss.detach()).clamp(min=0.0)
+        bend = (1.0 - SHARP * sure[bent]) * losses.curvature(normals[bent], *around)
         weight = found.weight * (slope < 0.0)
         if looks.mask is not None:
             weight = weight * looks.mask
-        return SurfaceLosses(bend * BEND_EVERY, (found.loss * weight).sum())
+        return SurfaceLosses(bend.sum() * BEND_EVERY, (found.loss * weight).sum())
+
+    def _aside(self, normals: Tensor) -> Tensor:
+        """Ways [B, 3] along the surface with normals [B, 3], in changing directions."""
+        axes = torch.eye(3, device=normals.device)[torch.arange(len(normals), device=normals.device) % 3]
+        return self._length * functional.normalize(torch.linalg.cross(normals, axes), dim=1, eps=1e-6)
 
     def _sdf(self, points: Tensor) -> tuple[Tensor, Tensor]:
         with self._model.autocast(points.device):

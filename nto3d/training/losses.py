@@ -48,11 +48,12 @@ def feature_distance(rendered: Tensor, encoded: Tensor, scale: float) -> Tensor:
     return 1.0 - cosine + ((rendered - encoded) ** 2).sum(dim=1) / scale
 
 
-def curvature(gradients: Tensor, beside: Tensor) -> Tensor:
-    """Squared difference [N] of the unit normals at two sets of near points, from SDF gradients [N, 3].
+def curvature(gradients: Tensor, ahead: Tensor, behind: Tensor) -> Tensor:
+    """How much the curvature changes along a surface, [N], from SDF gradients [N, 3] at points and to either side.
 
-    For points on the surface, a short way apart along it, that is how much it bends on the way (as in PermutoSDF,
-    Rosu & Behnke 2023).
+    The squared second difference of the unit normals. It is next to nothing on planes, spheres and cylinders of any
+    size and large on bumps: minimum variation of curvature (Moreton & Sequin 1992), where a first difference, as in
+    PermutoSDF (Rosu & Behnke 2023), would also flatten what is round.
     """
-    here, there = (functional.normalize(value, dim=1, eps=1e-6) for value in (gradients, beside))
-    return ((here - there) ** 2).sum(dim=1)
+    here, there, back = (functional.normalize(value, dim=1, eps=1e-6) for value in (gradients, ahead, behind))
+    return ((there - 2.0 * here + back) ** 2).sum(dim=1)
