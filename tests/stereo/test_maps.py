@@ -10,6 +10,7 @@ from nto3d.geometry.cameras import unproject
 from nto3d.stereo.maps import StereoMaps, stereo_maps
 from nto3d.types import BoolArray, Cameras, FloatArray
 from tests.geometry.textured import DISTANCE, SIZE, Depth, ball_of, cameras_at, pictures, plane_at, true_depths
+from tests.kernels.devices import needs_cuda
 
 ANGLES = [-30.0, -15.0, 0.0, 15.0, 30.0]
 PIXEL = 1 / (DISTANCE * 36.0 * np.tan(np.radians(15.0)))  # inverse depth of about a pixel of parallax
@@ -184,6 +185,7 @@ def test_points_lie_where_the_maps_say() -> None:
 
 
 @pytest.mark.gpu
+@needs_cuda
 def test_cuda_finds_the_same_surface() -> None:
     maps, truth = found(slanted(35.0), device=torch.device("cuda"))
     own = found(slanted(35.0))[0]

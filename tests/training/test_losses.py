@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from nto3d.training.losses import HUBER_DELTA, color_huber, color_l1, curvature, eikonal, mask_bce
@@ -42,17 +43,26 @@ def test_eikonal_has_a_gradient_where_the_sdf_is_flat() -> None:
     assert torch.isfinite(gradients.grad).all()
 
 
-def test_curvature_is_that_of_the_angle_between_the_normals_whatever_their_lengths() -> None:
+def test_curvature_is_the_second_difference_of_the_normals_whatever_their_lengths() -> None:
     angle = 0.3
     here = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    there = torch.tensor([[math.cos(angle), math.sin(angle), 0.0], [0.0, 5.0, 0.0]])
-    # chord of the angle: |a - b|^2 = 2 - 2 cos
-    torch.testing.assert_close(curvature(here, there), torch.tensor([2 - 2 * math.cos(angle), 0.0]))
+    ahead = torch.tensor([[math.cos(angle), math.sin(angle), 0.0], [0.0, 5.0, 0.0]])
+    # A fold on one side only: the chord of the angle, |a - b|^2 = 2 - 2 cos
+    torch.testing.assert_close(curvature(here, ahead, here), torch.tensor([2 - 2 * math.cos(angle), 0.0]))
 
 
-def test_curvature_of_a_sphere_is_its_own() -> None:
-    """Points a short way apart on a sphere of radius r: the normals differ by (way / r)."""
-    radius, way = 0.5, 0.01
-    here = torch.tensor([[0.0, 0.0, radius]])
-    there = here + torch.tensor([[way, 0.0, 0.0]])
-    torch.testing.assert_close(curvature(here, there), torch.tensor([(way / radius) ** 2]), rtol=1e-3, atol=0)
+def test_curvature_lets_a_ball_be_and_sees_waves() -> None:
+    way = 0.02
+    for radius in (0.1, 1.0):  # of a circle: the normal turns by way / radius on either side
+        turn = way / radius
+        points = torch.tensor([[math.sin(t), math.cos(t)] for t in (-turn, 0.0, turn)])
+        round_ = curvature(points[1:2], points[2:], points[:1])
+        assert float(round_) == pytest.approx((2 - 2 * math.cos(turn)) ** 2, rel=1e-3)
+        assert float(round_) < 0.05 * turn**2  # of what the first difference makes of it
+
+    def normal(x: float) -> list[float]:  # of the waves 0.002 sin(60 x)
+        return [-0.12 * math.cos(60.0 * x), 1.0]
+
+    crest = math.pi / 60.0 / 4
+    waves = torch.tensor([normal(crest - way), normal(crest), normal(crest + way)])
+    assert float(curvature(waves[1:2], waves[2:], waves[:1])) > 0.01
