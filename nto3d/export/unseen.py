@@ -8,16 +8,14 @@ Letters: M vertices, F faces, E edges.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
 
 from nto3d.export.clean import clean_mesh, with_faces
-from nto3d.export.visibility import median_edge
+from nto3d.export.membrane import Membrane, blurred, neighbours_of
 from nto3d.geometry.normals import unit
 from nto3d.kernels.raycast import MeshCaster
 from nto3d.types import BoolArray, FloatArray, IntArray, Mesh
@@ -26,17 +24,15 @@ ENOUGH, LEVEL = 3, 0.3  # views that make a vertex fully seen; blurred share of 
 BLURS = 10  # averages over neighbours, in which two or three edges count
 LEAST_UNSEEN, LEAST_SEEN = 40, 300  # vertices; smaller islands of unseen and of seen surface are noise
 BAND, PULL = 0.95, 0.1  # blurred label from where on nothing moves; how a vertex of the border clings to its place
-TENSION = 0.03  # share of the diagonal: the membrane goes on as the surface does so far, farther in it is flat
 TRIES, HOLD = 5, 10.0  # rounds of holding back what would pass through seen surface, and how firmly it is held
 
 
 def close_unseen(mesh: Mesh) -> Mesh:
     """The mesh with its unseen surface replaced by a membrane; the faces stay, so a closed mesh stays closed.
 
-    Unseen vertices go where the energy |L x|^2 + |grad x|^2 / TENSION^2 of a thin plate under tension is least, with L
-    the graph's Laplacian: near its border it goes on as the surface does, farther in it is flat like a soap film. A
-    narrow band of seen vertices beside it clings to its place, so that frayed borders become smooth. Where the membrane
-    would pass through seen surface, it is held back. Colours are carried inwards likewise.
+    The membrane is a thin plate under tension (see `membrane.Membrane`). A band of seen vertices beside it clings
+    to its place but may give way, so that frayed borders become smooth. Where the membrane would pass through seen
+    surface, it is held back. Colours are carried inwards likewise.
 
     Args:
         mesh: with `seen`, in any frame and unit.
@@ -49,11 +45,12 @@ def close_unseen(mesh: Mesh) -> Mesh:
     mesh, unseen = _without_unseen_pieces(mesh, unseen)
     if not unseen.any() or unseen.all():
         return mesh
-    membrane = _Membrane(mesh, unseen)
-    moved = _held_back(mesh, membrane, membrane.solve(mesh.vertices))
+    free, pull = _looseness(mesh, unseen)
+    membrane = Membrane(mesh, free)
+    moved = _held_back(mesh, membrane, pull)
     colors = mesh.colors
     if colors is not None:
-        colors = np.rint(membrane.solve(colors.astype(np.float64))).clip(0, 255).astype(np.uint8)
+        colors = np.rint(membrane.solve(colors.astype(np.float64), pull)).clip(0, 255).astype(np.uint8)
     assert mesh.seen is not None
     return Mesh(moved, mesh.faces, colors, np.where(unseen, 0, mesh.seen).astype(mesh.seen.dtype))
 
@@ -71,7 +68,7 @@ def trim_unseen(mesh: Mesh) -> Mesh:
     unseen = unseen_region(mesh)
     if not unseen.any() or unseen.all():
         return mesh
-    share = _blurred(_neighbours(mesh), (~unseen).astype(np.float64), 2 * BLURS)
+    share = blurred(neighbours_of(mesh), (~unseen).astype(np.float64), 2 * BLURS)
     # The blur must not move a vertex to the other side, or islands would come back
     cut = _cut(mesh, np.where(unseen, np.minimum(share, 0.49), np.maximum(share, 0.51)) - 0.5)
     return clean_mesh(cut, largest_only=False)
@@ -85,7 +82,7 @@ def unseen_region(mesh: Mesh) -> BoolArray:
     """
     if mesh.seen is None:
         raise ValueError("expected a mesh with seen, got none")
-    neighbours = _neighbours(mesh)
+    neighbours = neighbours_of(mesh)
     unseen: BoolArray = _sureness(mesh, neighbours) < LEVEL
     for kind, least in ((True, LEAST_UNSEEN), (False, LEAST_SEEN)):
         members = np.flatnonzero(unseen == kind)
@@ -99,60 +96,24 @@ def unseen_region(mesh: Mesh) -> BoolArray:
 def _sureness(mesh: Mesh, neighbours: sparse.csr_array) -> FloatArray:
     """How well the vertices and those around them are seen, [M] in 0..1."""
     assert mesh.seen is not None
-    return _blurred(neighbours, np.minimum(mesh.seen, ENOUGH) / ENOUGH, BLURS)
+    return blurred(neighbours, np.minimum(mesh.seen, ENOUGH) / ENOUGH, BLURS)
 
 
-class _Membrane:
-    """The linear system whose solution spans the unseen surface."""
-
-    def __init__(self, mesh: Mesh, unseen: BoolArray) -> None:
-        neighbours = _neighbours(mesh)
-        degree = np.asarray(neighbours.sum(axis=1)).clip(1)
-        identity = sparse.eye_array(len(unseen), format="csr")
-        laplacian = sparse.diags_array(1 / degree) @ neighbours - identity
-        diagonal = float(np.linalg.norm(np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0)))
-        reach = TENSION * diagonal / median_edge(mesh)  # edges
-        stretch = (sparse.diags_array(degree) - neighbours) / degree.mean()
-        self._energy = (laplacian.T @ laplacian + stretch / reach**2).tocsr()
-        share = _blurred(neighbours, (~unseen).astype(np.float64), 2 * BLURS)
-        self.free = unseen | (share < BAND)
-        loose = sparse.diags_array(self.free.astype(np.float64))
-        self.patch = connected_components(loose @ neighbours @ loose, directed=False)[1]
-        sure = np.minimum((share - 0.5) / (BAND - 0.5), _sureness(mesh, neighbours))
-        self._pull = np.where(unseen, 0.0, PULL * sure.clip(0.1, 1) ** 2)
-        self._solve = self._factorized(self._pull)
-
-    def solve(self, values: FloatArray, held: BoolArray | None = None, at: FloatArray | None = None) -> FloatArray:
-        """Values [M, C] with those of the free vertices replaced.
-
-        Args:
-            held: [M], vertices that are held, too, at the values `at` [M, C].
-        """
-        pull, goals, solve = self._pull, values, self._solve
-        if held is not None and at is not None:
-            pull, goals = np.where(held, HOLD, pull), np.where(held[:, None], at, values)
-            solve = self._factorized(pull)
-        free, fixed = np.flatnonzero(self.free), np.flatnonzero(~self.free)
-        right = pull[free, None] * goals[free] - self._energy[free][:, fixed] @ values[fixed]
-        result = values.copy()
-        result[free] = solve(right)
-        return result
-
-    def _factorized(self, pull: FloatArray) -> Callable[[FloatArray], FloatArray]:
-        """Solves for the free vertices where each [M] is pulled to its goal so strongly."""
-        free = np.flatnonzero(self.free)
-        system = (self._energy[free][:, free] + sparse.diags_array(pull[free])).tocsc()
-        solve: Callable[[FloatArray], FloatArray]
-        solve = splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
-        return solve
+def _looseness(mesh: Mesh, unseen: BoolArray) -> tuple[BoolArray, FloatArray]:
+    """Which vertices [M] may move, unseen ones and a band around them; and how each [M] clings to its place."""
+    neighbours = neighbours_of(mesh)
+    share = blurred(neighbours, (~unseen).astype(np.float64), 2 * BLURS)
+    sure = np.minimum((share - 0.5) / (BAND - 0.5), _sureness(mesh, neighbours))
+    return unseen | (share < BAND), np.where(unseen, 0.0, PULL * sure.clip(0.1, 1) ** 2)
 
 
-def _held_back(mesh: Mesh, membrane: _Membrane, moved: FloatArray) -> FloatArray:
-    """Moved vertices [M, 3], changed so that no vertex's way leads through surface that stays where it is.
+def _held_back(mesh: Mesh, membrane: Membrane, pull: FloatArray) -> FloatArray:
+    """The vertices [M, 3] of the membrane, moved so that no way leads through surface that stays where it is.
 
     What would pass through is stopped half way to it, and the rest of the membrane follows. What still does after some
     rounds goes back together with its patch.
     """
+    moved = membrane.solve(mesh.vertices, pull)
     stays: BoolArray = np.all(~membrane.free[mesh.faces], axis=1)
     if not stays.any():
         return moved
@@ -166,7 +127,8 @@ def _held_back(mesh: Mesh, membrane: _Membrane, moved: FloatArray) -> FloatArray
         ways = unit(moved[through] - origins)
         stops[through] = origins + ways * caster.cast(origins, ways).distance[:, None] / 2
         held |= through
-        moved = membrane.solve(mesh.vertices, held, stops)
+        goals = np.where(held[:, None], stops, mesh.vertices)
+        moved = membrane.solve(goals, np.where(held, HOLD, pull), start=moved)
     for share in (0.5, 0.25, 0.0):
         through = membrane.free & caster.blocked(mesh.vertices, moved)
         back = membrane.free & np.isin(membrane.patch, membrane.patch[through])
@@ -174,27 +136,9 @@ def _held_back(mesh: Mesh, membrane: _Membrane, moved: FloatArray) -> FloatArray
     return moved
 
 
-def _neighbours(mesh: Mesh) -> sparse.csr_array:
-    """The vertices' graph [M, M], 1 for each pair with a common edge."""
-    pairs = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
-    count = len(mesh.vertices)
-    graph = sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count)).tocsr()
-    graph = (graph + graph.T).tocsr()
-    graph.data[:] = 1.0
-    return graph
-
-
-def _blurred(neighbours: sparse.csr_array, values: FloatArray, rounds: int) -> FloatArray:
-    """Values [M] averaged with their neighbours' mean, again and again."""
-    degree = np.asarray(neighbours.sum(axis=1)).clip(1)
-    for _ in range(rounds):
-        values = (values + (neighbours @ values) / degree) / 2
-    return values
-
-
 def _without_unseen_pieces(mesh: Mesh, unseen: BoolArray) -> tuple[Mesh, BoolArray]:
     """The mesh and labels [M] without connected pieces that are unseen altogether (as they are where all are)."""
-    _, piece = connected_components(_neighbours(mesh), directed=False)
+    _, piece = connected_components(neighbours_of(mesh), directed=False)
     some = np.bincount(piece, weights=~unseen) > 0
     kept = some[piece[mesh.faces[:, 0]]]
     if kept.all() or not kept.any():

@@ -11,6 +11,9 @@ from torch.nn import functional
 
 HUBER_DELTA = 0.1
 FAINT = 0.1  # length of a rendered feature that has no direction, as a share of the usual
+EDGE = float(
+    __import__("os").environ.get("EDGE", 0.3)
+)  # change of a unit normal beyond which it is an edge, not a bump
 OPACITY_EPS = 1e-5  # a ray that sees nothing still pulls on the surface that it ought to see
 
 
@@ -51,9 +54,10 @@ def feature_distance(rendered: Tensor, encoded: Tensor, scale: float) -> Tensor:
 def curvature(gradients: Tensor, ahead: Tensor, behind: Tensor) -> Tensor:
     """How much the curvature changes along a surface, [N], from SDF gradients [N, 3] at points and to either side.
 
-    The squared second difference of the unit normals. It is next to nothing on planes, spheres and cylinders of any
+    The squared second difference of the unit normals, bounded, so that edges cost something but do not become round. It is next to nothing on planes, spheres and cylinders of any
     size and large on bumps: minimum variation of curvature (Moreton & Sequin 1992), where a first difference, as in
     PermutoSDF (Rosu & Behnke 2023), would also flatten what is round.
     """
     here, there, back = (functional.normalize(value, dim=1, eps=1e-6) for value in (gradients, ahead, behind))
-    return ((there - 2.0 * here + back) ** 2).sum(dim=1)
+    change = ((there - 2.0 * here + back) ** 2).sum(dim=1)
+    return change / (1.0 + change / EDGE**2)

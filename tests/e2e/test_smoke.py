@@ -17,7 +17,7 @@ CENTER, SCALE = np.array([1.0, -2.0, 30.0]), 10.0  # of the helper's scene, worl
 SMOKE = ("scene=dtu", "scene.path=ball", "segmenter=precomputed", "trainer=smoke", "device=cpu", "threads=2")
 ALWAYS = {"train_seconds", "total_seconds", "peak_memory_gb", "psnr", "ssim"}
 WITH_MASKS = {"psnr_mask", "ssim_mask", "mask_iou"}
-WITH_MESH = {"chamfer", "chamfer_relative", "fscore"}
+WITH_MESH = {"chamfer", "chamfer_relative", "fscore", "normal_error"}
 WITH_POINTS = {"points_mean", "points_median"}
 
 
@@ -42,7 +42,7 @@ def test_a_smoke_run_gives_everything() -> None:
     run = Path("run")
     files = {path.name for path in run.iterdir()}
     assert files >= {"config.yaml", "run.json", "checkpoint.pt", "log.txt", "scalars.csv", "tensorboard"}
-    assert files >= {"mesh.ply", "mesh.glb", "metrics.json", "report.html"}
+    assert files >= {"mesh.ply", "mesh.npz", "mesh.glb", "metrics.json", "report.html"}
     assert not [name for name in files if name.endswith(".tmp")]
 
     metrics = json.loads((run / "metrics.json").read_text())
@@ -62,7 +62,7 @@ def test_a_smoke_run_gives_everything() -> None:
     report = (run / "report.html").read_text()
     assert "data:image/" in report
     assert "trainer=smoke" in report
-    for name in ("mask_iou", "chamfer_relative"):
+    for name in ("mask_iou", "chamfer_relative", "seen by no training view"):
         assert name in report
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
@@ -18,6 +20,14 @@ def spheres(*radii: float) -> Mesh:
         colors.append(np.tile(np.array([number, 7, 9], dtype=np.uint8), (len(ball.vertices), 1)))
         count += len(ball.vertices)
     return Mesh(np.concatenate(vertices), np.concatenate(faces), np.concatenate(colors))
+
+
+def test_counts_of_views_stay_with_their_vertices() -> None:
+    mesh = spheres(1.0, 2.0, 0.5)
+    assert mesh.colors is not None
+    cleaned = clean_mesh(replace(mesh, seen=10 + mesh.colors[:, 0].astype(np.uint16)))
+    assert cleaned.seen is not None
+    assert cleaned.seen.tolist() == [11] * len(cleaned.vertices)
 
 
 def test_largest_component_keeps_its_colors() -> None:

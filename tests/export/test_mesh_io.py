@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 import trimesh
 
 from nto3d.errors import InputError
-from nto3d.export.mesh_io import read_mesh, vertex_colors, write_mesh
+from nto3d.export.mesh_io import read_mesh, vertex_colors, write_mesh, write_mesh_arrays
 from nto3d.types import Mesh
 
 CENTER = np.array([512.3, -311.7, 803.1])  # as DTU's millimetres
@@ -103,3 +104,37 @@ def test_vertex_colors_are_rounded_and_clipped() -> None:
     assert colored.colors is not None
     np.testing.assert_array_equal(colored.colors, [[0, 128, 255], [0, 255, 64], [26, 51, 76]])
     assert calls == [2, 1]
+
+
+@pytest.mark.parametrize("colored", [True, False])
+def test_ply_keeps_how_many_views_see_a_vertex(tmp_path: Path, colored: bool) -> None:
+    plain = ball(colored)
+    mesh = replace(plain, seen=np.arange(len(plain.vertices)) * 1000)
+    write_mesh(mesh, tmp_path / "mesh.ply")
+    assert b"property ushort seen" in (tmp_path / "mesh.ply").read_bytes()
+    again = read_mesh(tmp_path / "mesh.ply")
+    assert again.seen is not None
+    assert mesh.seen is not None
+    np.testing.assert_array_equal(again.seen, mesh.seen.clip(0, 65535))
+    assert (again.colors is None) == (plain.colors is None)
+    for path in (tmp_path / "mesh.glb", tmp_path / "mesh.obj", tmp_path / "plain.ply"):
+        write_mesh(plain if path.stem == "plain" else mesh, path)
+        assert read_mesh(path).seen is None
+
+
+def test_arrays_of_a_mesh(tmp_path: Path) -> None:
+    plain = ball(True)
+    mesh = replace(plain, seen=np.arange(len(plain.vertices)))
+    write_mesh_arrays(mesh, tmp_path / "mesh.npz")
+    with np.load(tmp_path / "mesh.npz", allow_pickle=False) as arrays:
+        assert sorted(arrays) == ["colors", "faces", "seen", "vertices"]
+        np.testing.assert_array_equal(arrays["vertices"], mesh.vertices)
+        np.testing.assert_array_equal(arrays["faces"], mesh.faces)
+        np.testing.assert_array_equal(arrays["colors"], plain.colors)
+        np.testing.assert_array_equal(arrays["seen"], mesh.seen)
+        assert (arrays["faces"].dtype, arrays["seen"].dtype) == (np.int32, np.uint16)
+    write_mesh_arrays(ball(False), tmp_path / "mesh.npz")
+    with np.load(tmp_path / "mesh.npz", allow_pickle=False) as arrays:
+        assert sorted(arrays) == ["faces", "vertices"]
+    with pytest.raises(InputError, match=r"cannot write .*mesh\.npz"):
+        write_mesh_arrays(mesh, tmp_path / "absent" / "mesh.npz")

@@ -96,6 +96,20 @@ def test_page_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_the_colours_of_a_turntable_can_have_meanings(tmp_path: Path) -> None:
+    plain = write(tmp_path / "report.html")
+    assert "i" not in plain.tags
+    page = write(
+        tmp_path / "report.html", keys={"clay": {"seen": (1, 2, 3), "<not>": (250, 0, 9)}, "other": {"no": (0, 0, 0)}}
+    )
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<not>" in page.text
+    assert "not" not in page.tags
+    assert re.search(r"rgb\(1,2,3\)[^/]*></i>seen<", source)
+    assert re.search(r"rgb\(250,0,9\)[^/]*></i>&lt;not&gt;<", source)
+    assert "rgb(0,0,0)" not in source
+
+
 def test_no_text_becomes_markup(tmp_path: Path) -> None:
     page = write(tmp_path / "report.html")
     assert not page.tags & {"script", "note", "total", "cpu"}

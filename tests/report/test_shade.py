@@ -109,6 +109,19 @@ def test_turntable_goes_once_around_with_up_upwards() -> None:
         assert rows[-1] < 63
 
 
+def test_a_turntable_can_look_from_below() -> None:
+    """A red plate over a blue one."""
+    plate = trimesh.creation.box(extents=(2, 2, 0.1))
+    vertices = np.concatenate([plate.vertices + [0, 0, 0.2], plate.vertices - [0, 0, 0.2]])
+    colors = np.repeat(np.array([[255, 0, 0], [0, 0, 255]], dtype=np.uint8), 8, axis=0)
+    mesh = Mesh(vertices, np.concatenate([plate.faces, plate.faces + 8]).astype(np.int64), colors)
+    steep = np.radians(80)
+    frames = turntable(mesh, 4, (32, 32), np.array([0, 0, 1.0]), Shading.color, (steep, -steep))
+    for frame, (most, least) in zip(frames, ((0, 2), (2, 0), (0, 2), (2, 0)), strict=True):
+        middle = frame[12:20, 12:20].astype(int)
+        assert (middle[..., most] > middle[..., least] + 50).all()
+
+
 def test_look_at_is_an_opencv_pose() -> None:
     pose = look_at(np.array([0.0, -3.0, 0.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]))
     np.testing.assert_allclose(pose, [[1, 0, 0, 0], [0, 0, 1, -3], [0, -1, 0, 0]], atol=1e-12)

@@ -30,11 +30,41 @@ def test_an_export_needs_no_pictures_and_equals_the_run_s_own_mesh(script: Scrip
     config["scene"]["path"] = "gone"
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     before = read_mesh(run / "mesh.ply")
-    (run / "mesh.ply").unlink()
+    with np.load(run / "mesh.npz", allow_pickle=False) as arrays:
+        counts = arrays["seen"]
+    for name in ("mesh.ply", "mesh.npz"):
+        (run / name).unlink()
     assert script("export_mesh", f"run={run}", "device=cpu") == 0
     after = read_mesh(run / "mesh.ply")
     assert np.array_equal(before.faces, after.faces)
     np.testing.assert_allclose(before.vertices, after.vertices, atol=1e-3)
+    assert after.seen is not None
+    assert before.seen is not None
+    np.testing.assert_array_equal(before.seen, after.seen)
+    np.testing.assert_array_equal(counts, after.seen)
+    with np.load(run / "mesh.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["seen"], counts)
+        np.testing.assert_allclose(arrays["vertices"], after.vertices, atol=1e-4)
+        assert sorted(arrays) == ["colors", "faces", "seen", "vertices"]
+
+
+def test_unseen_surface_can_be_trimmed_afterwards(script: Script, run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "open.ply"
+    closed = read_mesh(run / "mesh.ply")
+    assert script("export_mesh", f"run={run}", "export.unseen=trim", f"export.output={path}") == 0
+    trimmed = read_mesh(path)
+    assert closed.seen is not None
+    assert trimmed.seen is not None
+    assert len(trimmed.faces) < len(closed.faces)
+    assert (trimmed.seen > 0).mean() > (closed.seen > 0).mean()
+
+
+def test_an_older_checkpoint_exports_what_it_can(script: Script, run: Path) -> None:
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    del state["sight"]
+    torch.save(state, run / "checkpoint.pt")
+    assert script("export_mesh", f"run={run}") == 0
+    assert read_mesh(run / "mesh.ply").seen is None
 
 
 def test_an_export_in_another_format_and_resolution(script: Script, run: Path, tmp_path: Path) -> None:
@@ -52,6 +82,7 @@ def test_an_export_in_another_format_and_resolution(script: Script, run: Path, t
     [
         (["export.resolution=0"], "export.resolution"),
         (["export.format=stl"], "export.format"),
+        (["export.unseen=drop"], "export.unseen"),
         (["export.output=mesh.stl"], "expected a file ending in ply or obj or glb"),
         (["export.output=mesh.obj", "export.format=glb"], "expected a file ending in glb"),
         (["export.output=gone/mesh.ply"], "in a folder that exists"),
@@ -114,6 +145,7 @@ def test_a_mesh_against_another_and_points(script: Script, tmp_path: Path, capfd
     metrics = json.loads(out.read_text())
     assert metrics["points_mean"] == pytest.approx(0.2, abs=1e-6)
     assert metrics["chamfer"] == pytest.approx(0.1, abs=2e-3)
+    assert metrics["normal_error"] == pytest.approx(0.0, abs=1e-6)
     capfd.readouterr()
     for arguments, words in (
         ([mesh], "nothing to compare with"),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import trimesh
 
-from nto3d.config import ExportConfig
+from nto3d.config import ExportConfig, Unseen
 from nto3d.errors import InputError
+from nto3d.export.visibility import Sight
 from nto3d.render.grid import OccupancyGrid
-from nto3d.stages.mesh import HullRegion, extract_mesh
+from nto3d.stages.mesh import HullRegion, extract_mesh, load_sight
 from nto3d.stages.model import SurfaceModel
+from nto3d.training.checkpoint import save_checkpoint
+from nto3d.types import Cameras
+from tests.helpers import ring_cameras
 from tests.render.spheres import NormalColor, SphereSdf
 
 WORLD = np.diag([10.0, 10.0, 10.0, 1.0])
@@ -33,6 +39,50 @@ def test_a_sphere_in_world_units() -> None:
     assert mesh.colors is not None
     normals = (mesh.vertices - [2.0, -2.0, 28.0]) / 5.0
     assert np.abs(mesh.colors - (normals * 0.4 + 0.5) * 255).max() < 3
+
+
+def sight() -> Sight:
+    """Six cameras above the equator: they do not see a sphere's south."""
+    size = (60, 80)
+    return Sight(Cameras(*ring_cameras(6, size), size))
+
+
+@pytest.mark.parametrize("unseen", list(Unseen))
+def test_what_no_view_sees_is_dealt_with(unseen: Unseen, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="nto3d")
+    config = ExportConfig(resolution=64, unseen=unseen)
+    plain = extract_mesh(model(SphereSdf(0.5)), WORLD, config)
+    mesh = extract_mesh(model(SphereSdf(0.5)), WORLD, config, sight())
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    height = (mesh.vertices[:, 2] - 30.0) / 5.0
+    assert mesh.seen is not None
+    assert mesh.colors is not None
+    assert plain.seen is None
+    assert mesh.seen[height > 0.3].min() >= 1
+    match unseen:
+        case Unseen.mark:
+            np.testing.assert_array_equal(mesh.vertices, plain.vertices)
+            assert mesh.seen[height < -0.95].max() == 0
+        case Unseen.close:
+            assert solid.is_watertight
+            assert 0.8 * 4 / 3 * np.pi * 125 < solid.volume < 4 / 3 * np.pi * 125
+            assert height.min() > -0.97  # the south is flattened
+        case Unseen.trim:
+            assert not solid.is_watertight
+            assert height.min() > -0.95
+    assert "seen by no training view" in caplog.text
+
+
+def test_an_old_checkpoint_does_not_say_what_was_seen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = dict.fromkeys(("stage", "step", "model", "optimizer", "random", "config"), 0)
+    save_checkpoint(tmp_path / "checkpoint.pt", state)
+    assert load_sight(tmp_path) is None
+    assert "older version" in caplog.text
+    assert len(caplog.records) == 1
+    save_checkpoint(tmp_path / "checkpoint.pt", {**state, "sight": sight().state_dict()})
+    found = load_sight(tmp_path)
+    assert found is not None
+    np.testing.assert_array_equal(found.cameras.centers, sight().cameras.centers)
 
 
 def test_colours_can_be_left_out() -> None:
