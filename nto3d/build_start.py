@@ -1,4 +1,4 @@
-"""Where training begins: what multi-view stereo sees of the target."""
+"""What the pictures say of each other: where training begins, and the patches that it compares."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from nto3d.config import Config, Start
 from nto3d.geometry.carving import DepthMaps, photo_hull, signed_distance
 from nto3d.stages.model import SurfaceModel
+from nto3d.stages.photometric import PhotometricTerm
 from nto3d.stages.pull import MOST, StereoPull, SurfacePoints
 from nto3d.stages.start import fit_to_distance, refined_distance
 from nto3d.stereo.maps import PIXELS, StereoMaps, stereo_maps
@@ -72,6 +73,17 @@ def build_start(
     loss = config.trainer.loss
     pull = StereoPull(points, loss.stereo_weight, config.trainer.stereo_steps, config.seed)
     return Beginning(refined_distance(model.sdf, start), pull)
+
+
+def build_photometric(
+    config: Config, scene: Scene, masks: BoolArray | None, device: torch.device
+) -> PhotometricTerm | None:
+    """What compares patches of the pictures over the surface, or None where that has no weight."""
+    trainer = config.trainer
+    if trainer.loss.patch_weight == 0.0:
+        return None
+    half, sources = trainer.patch_half, trainer.patch_sources
+    return PhotometricTerm(scene, scene.train, masks, device, half=half, sources=sources)
 
 
 def _surface_points(maps: StereoMaps, seed: int) -> SurfacePoints:

@@ -12,7 +12,7 @@ import torch
 from nto3d.build import build_device, build_model, build_optimizer, build_schedule
 from nto3d.build_exposure import find_exposures
 from nto3d.build_segmenter import build_features, check_weights
-from nto3d.build_start import build_start
+from nto3d.build_start import build_photometric, build_start
 from nto3d.config import Config, MaskUse, Mode, SegmenterName
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene
@@ -50,7 +50,6 @@ from nto3d.stages.features import (
 )
 from nto3d.stages.mesh import extract_mesh, write_run_mesh
 from nto3d.stages.model import SurfaceModel
-from nto3d.stages.photometric import PhotometricTerm
 from nto3d.stages.reconstruct import Reconstruction
 from nto3d.stages.scene import SceneFit
 from nto3d.stages.views import render_view
@@ -257,7 +256,7 @@ def reconstruct(
         pictures,
         start=begun_from,
         features=features,
-        photometric=_photometric(config, scene, masks, device),
+        photometric=build_photometric(config, scene, masks, device),
         pull=pull,
     )
     if state is not None:
@@ -291,15 +290,6 @@ def reconstruct(
     logger = RunLogger(run_dir, schedule.steps, start, config.logger.tensorboard, title="reconstruct")
     fit(objective, optimizer, schedule, logger, save, run_dir, start, scaler)
     return logger, seconds + time.perf_counter() - begun
-
-
-def _photometric(config: Config, scene: Scene, masks: BoolArray | None, device: torch.device) -> PhotometricTerm | None:
-    """What compares patches of the pictures, or None."""
-    trainer = config.trainer
-    if trainer.loss.patch_weight == 0.0:
-        return None
-    half, sources = trainer.patch_half, trainer.patch_sources
-    return PhotometricTerm(scene, scene.train, masks, device, half=half, sources=sources)
 
 
 def _report(

@@ -7,6 +7,7 @@ Prints one table and writes a JSON. Every part runs in a process of its own, so 
   the gradient by autograd, differentiated again. `torch, Jacobian` is the twin with the Jacobian written out.
 - Training step: one whole step of `trainer=fast` on the bundled sample after `steps` real steps, the same batch each.
 - Mesh: a sphere of radius 0.5 with texture, in a box of +-0.6, sparse and dense.
+- Surface, only with parts=[surface]: whole trainings, with and without each part that makes the surface good.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from bench_table import DOUBLE, JACOBIAN, PARTS, Row, machine, ratios, table  # noqa: E402
+from bench_surface import SCENES, VARIANTS, bench_surface  # noqa: E402
+from bench_table import DOUBLE, JACOBIAN, PARTS, SURFACE, Row, machine, ratios, table  # noqa: E402
 
 from nto3d.build import build_device, build_model, build_optimizer, build_schedule  # noqa: E402
-from nto3d.build_start import build_start  # noqa: E402
+from nto3d.build_start import build_photometric, build_start  # noqa: E402
 from nto3d.cli import compose_config, guarded  # noqa: E402
 from nto3d.config import Config, EncodingConfig, FieldConfig  # noqa: E402
 from nto3d.config_io import parse_options  # noqa: E402
@@ -67,6 +69,9 @@ class Options:
     log2_entries: list[int] = field(default_factory=lambda: [15, 19])
     steps: int = 400  # real training steps before one is timed
     resolutions: list[int] = field(default_factory=lambda: [256, 512])
+    scenes: list[str] = field(default_factory=lambda: list(SCENES))  # of the part surface, see bench_surface.py
+    variants: list[str] = field(default_factory=lambda: list(VARIANTS))  # likewise
+    train: list[str] = field(default_factory=list)  # likewise: further arguments of train.py
 
 
 def seconds(phases: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[float]:
@@ -162,8 +167,9 @@ class Trainer:
         self.optimizer = build_optimizer(config, self.model)
         rough = build_start(config, scene, self.model, masks, unknown)
         assert rough is not None
-        start, pull = rough.distance, rough.pull
-        self.objective = Reconstruction(self.model, sampler, config.trainer, config.seed, start=start, pull=pull)
+        parts: dict[str, Any] = {"start": rough.distance, "pull": rough.pull}
+        parts["photometric"] = build_photometric(config, scene, masks, self.device)
+        self.objective = Reconstruction(self.model, sampler, config.trainer, config.seed, **parts)
         self.schedule = build_schedule(config)
         self.shards = torch.get_num_threads() if self.device.type == "cpu" else 1
 
@@ -275,9 +281,13 @@ def read_options(argv: Sequence[str]) -> Options:
     options = parse_options(Options, argv)
     if options.device != "auto" and not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
         raise InputError(f"device: expected auto, cpu, cuda or cuda:N, got {options.device}")
-    unknown = [part for part in options.parts if part not in PARTS]
-    if unknown or not options.parts:
-        raise InputError(f"parts: expected some of {', '.join(PARTS)}, got {unknown or 'none'}")
+    for key, given, known in (
+        ("parts", options.parts, (*PARTS, SURFACE)),
+        ("variants", options.variants, tuple(VARIANTS)),
+    ):
+        unknown = [name for name in given if name not in known]
+        if unknown or not given:
+            raise InputError(f"{key}: expected some of {', '.join(known)}, got {unknown or 'none'}")
     if min([options.points, *options.log2_entries, *options.resolutions]) < 1 or options.steps < 0:
         raise InputError("points, log2_entries and resolutions: expected positive numbers")
     return options
@@ -293,6 +303,8 @@ def main(argv: Sequence[str]) -> int:
     if options.device != "auto":
         devices = [options.device]
     rows = [row for device in devices for row in measure(options, device)]
+    if SURFACE in options.parts:
+        rows += bench_surface(options.scenes, options.variants, options.train, out.parent / "surface")
     gains = ratios(rows)
     print(table(about, rows, gains))
     result = {"date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}", "machine": about, "options": asdict(options)}

@@ -13,7 +13,8 @@ from nto3d.run_folder import versions
 
 Row = dict[str, Any]
 DOUBLE, JACOBIAN = "torch, double backward", "torch, Jacobian"
-PARTS = ("hashgrid", "step", "mesh")
+PARTS = ("hashgrid", "step", "mesh")  # and "surface", which takes long and is measured only when asked for
+SURFACE = "surface"
 
 
 def machine() -> Row:
@@ -60,14 +61,17 @@ def table(about: Row, rows: list[Row], gains: list[Row]) -> str:
     """Everything that was measured, as text."""
     lines = [f"{about['cpu']}, {about['cores']} cores, GPU: {about['gpu'] or 'none'}, load {about['load']:.1f} before"]
     lines += [", ".join(f"{name} {version}" for name, version in about["versions"].items()), ""]
-    lines.append(f"{'part':<9} {'device':<6} {'size':<6} {'what':<24} {'ms':>10} {'peak GB':>8}")
+    lines.append(f"{'part':<9} {'device':<6} {'size':<10} {'what':<24} {'ms':>10} {'peak GB':>8}")
     for row in rows:
-        start = f"{row['part']:<9} {row['device']:<6} {row['size']:<6} {row['what']:<24}"
+        start = f"{row['part']:<9} {row['device']:<6} {row['size']:<10} {row['what']:<24}"
         if "missing" in row:
             lines.append(f"{start} not available: {row['missing']}")
             continue
         details = [f"{key[:-3]} {row[key]:.1f} ms" for key in ("forward_ms", "backward_ms") if key in row]
         details += [f"{row[key]:,} {key}" for key in ("rays", "samples", "faces") if key in row]
+        if row["part"] == SURFACE:
+            fixed = {"part", "device", "size", "what", "ms", "peak_gb", "train_seconds"}
+            details = [f"{key} {value:.4g}" for key, value in row.items() if key not in fixed]
         lines.append(f"{start} {row['ms']:>10,.1f} {row['peak_gb']:>8.2f}  {', '.join(details)}")
     lines.append("")
     for gain in gains:

@@ -54,9 +54,10 @@ def feature_distance(rendered: Tensor, encoded: Tensor, scale: float) -> Tensor:
 def curvature(gradients: Tensor, ahead: Tensor, behind: Tensor) -> Tensor:
     """How much the curvature changes along a surface, [N], from SDF gradients [N, 3] at points and to either side.
 
-    The squared second difference of the unit normals, bounded, so that edges cost something but do not become round. It is next to nothing on planes, spheres and cylinders of any
+    The squared second difference of the unit normals. It is next to nothing on planes, spheres and cylinders of any
     size and large on bumps: minimum variation of curvature (Moreton & Sequin 1992), where a first difference, as in
-    PermutoSDF (Rosu & Behnke 2023), would also flatten what is round.
+    PermutoSDF (Rosu & Behnke 2023), would also flatten what is round. It is bounded (Geman & McClure): an edge costs
+    something, but no more for being sharp.
     """
     here, there, back = (functional.normalize(value, dim=1, eps=1e-6) for value in (gradients, ahead, behind))
     change = ((there - 2.0 * here + back) ** 2).sum(dim=1)

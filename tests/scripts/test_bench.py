@@ -31,6 +31,22 @@ def test_a_tiny_benchmark(tmp_path: Path) -> None:
     assert "double backward" in done.stdout
 
 
+def test_surfaces_are_trained_with_and_without(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    variants = "variants=[everything,unseen as it is]"
+    command = [sys.executable, "scripts/bench.py", f"out={out}", "parts=[surface]", "scenes=[sample]", variants]
+    train = "train=[trainer=smoke,trainer.steps=20,evaluate.max_views=1]"
+    done = subprocess.run([*command, train], cwd=ROOT, check=True, timeout=300, capture_output=True, text=True)
+    rows = {row["what"]: row for row in json.loads(out.read_text())["rows"]}
+    assert list(rows) == ["everything", "unseen as it is"]
+    for row in rows.values():
+        assert row["ms"] > 0
+        assert 0 < row["normal_error"] < 180
+        assert row["chamfer_relative"] > 0
+    assert (tmp_path / "surface" / "sample_everything" / "mesh.ply").is_file()
+    assert "normal_error" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
@@ -39,6 +55,7 @@ def test_a_tiny_benchmark(tmp_path: Path) -> None:
         ("points=0", "expected positive numbers"),
         ("quick=perhaps", "quick"),
         ("device=tpu", "device: expected auto, cpu"),
+        ("variants=[nothing]", "variants: expected some of"),
     ],
 )
 def test_bad_arguments_are_one_line(
