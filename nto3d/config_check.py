@@ -109,7 +109,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "trainer.loss.mask_weight": (0.0, _BIG),
     "trainer.loss.eikonal_weight": (0.0, _BIG),
     "trainer.loss.curvature_weight": (0.0, _BIG),
-    "trainer.loss.hidden_weight": (0.0, _BIG),
     "trainer.loss.start_weight": (0.0, _BIG),
     "trainer.loss.feature_weight": (0.0, _BIG),
     "trainer.loss.patch_weight": (0.0, _BIG),

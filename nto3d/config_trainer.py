@@ -25,7 +25,6 @@ class LossConfig:
     mask_weight: float = 0.1
     eikonal_weight: float = 0.05
     curvature_weight: float = 0.1  # of changes of curvature; less where the pictures are sure of the surface
-    hidden_weight: float = 0.3  # of the bending of surface that no ray meets
     start_weight: float = 3.0  # of staying near to field.start=stereo, at first
     stereo_weight: float = 5.0  # of the points that field.start=stereo is sure of, at first
     feature_weight: float = 0.1  # field.feature

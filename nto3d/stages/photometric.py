@@ -67,8 +67,7 @@ class PhotometricTerm:
         self._levels = []
         for level in range(LEVELS):
             if level:
-                even = grey[:, : grey.shape[1] // 2 * 2, : grey.shape[2] // 2 * 2]
-                grey = np.stack([cv2.resize(one, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for one in even])
+                grey = np.stack([cv2.resize(one, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for one in grey])
             self._levels.append(PatchViews.of(scene.cameras, torch.from_numpy(grey).to(device), 2.0**level))
         self._half = half
         self._masks = None if masks is None else torch.from_numpy(masks).to(device)

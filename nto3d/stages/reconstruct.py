@@ -13,7 +13,6 @@ from torch import Tensor
 from nto3d.config_trainer import ColorLoss, TrainerConfig
 from nto3d.data.rays import RaySampler
 from nto3d.stages.features import FeatureTerm
-from nto3d.stages.hidden import HiddenSurface
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.photometric import PhotometricTerm
 from nto3d.stages.pull import StereoPull
@@ -60,8 +59,7 @@ class Reconstruction:
         self._start, self._fade = start, 0.0
         self._stereo = pull
         self._features, self._feature_weight, self._reach = features, 0.0, 0.0
-        self._hidden = HiddenSurface(model, sampler.pixel, seed)
-        self._surface = SurfaceTerms(model, photometric, sampler.pixel, self._hidden.meet)
+        self._surface = SurfaceTerms(model, photometric, sampler.pixel)
         self._with_patches, self._patch_weight, self._level = photometric is not None, 0.0, 0
         self._samples_per_ray = 2.0 / config.max_step_size
         self._rays = self._samples = 0
@@ -72,16 +70,14 @@ class Reconstruction:
         """What the next step depends on besides the model."""
         self._settle()
         stereo = None if self._stereo is None else self._stereo.state_dict()
-        own = {"samples_per_ray": self._samples_per_ray, "crisp": self._crisp, "start": self._start}
-        return {**own, "stereo": stereo, "hidden": self._hidden.state_dict()}
+        return {"samples_per_ray": self._samples_per_ray, "crisp": self._crisp, "start": self._start, "stereo": stereo}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Counterpart of `state_dict`."""
         self._samples_per_ray = float(state["samples_per_ray"])
         self._crisp = bool(state["crisp"])
         self._start = state["start"]
-        self._hidden.load_state_dict(state["hidden"])
-        stereo = state["stereo"]
+        stereo = state.get("stereo")
         self._stereo = None if stereo is None else StereoPull.from_state(stereo)
 
     def prepare(self, step: int) -> None:
@@ -96,8 +92,6 @@ class Reconstruction:
             self._stereo = None
         if step >= config.grid_start:
             self._follow_surface(step)
-        if step >= config.start_steps and step % config.grid_every == 0:
-            self._hidden.refresh()
 
     def _follow_surface(self, step: int) -> None:
         """Refresh the grid: often and coarsely while the surface is soft and moves fast, later seldom and finely."""
@@ -142,8 +136,6 @@ class Reconstruction:
             samples[number] = out.samples
             rest = None if more is None else more[further]
             total, shares = self._weigh(some, out, rest, inside, patches, len(rays), count)
-            hidden = self._hidden.share(step, number, count)
-            total, shares = total + config.loss.hidden_weight * hidden, {**shares, "hidden": hidden.detach()}
             if self._stereo is not None:
                 pull = self._stereo.share(self.model, step, number, count)
                 total, shares = total + pull, {**shares, "stereo": pull.detach()}

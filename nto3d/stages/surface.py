@@ -9,7 +9,6 @@ Letters: R rays, H rays that hit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -52,18 +51,10 @@ class SurfaceTerms:
     Args:
         model: whose surface. photometric: compares patches, or None.
         pixel: width of a pixel on the surface, normalized units.
-        meet: is told the points [N, 3] where rays of the target meet the surface.
     """
 
-    def __init__(
-        self,
-        model: SurfaceModel,
-        photometric: PhotometricTerm | None,
-        pixel: float,
-        meet: Callable[[Tensor], None] = lambda points: None,
-    ) -> None:
+    def __init__(self, model: SurfaceModel, photometric: PhotometricTerm | None, pixel: float) -> None:
         self._model, self._photometric, self._length = model, photometric, BEND_PIXELS * pixel
-        self._meet = meet
 
     def losses(
         self, rays: RayBatch, out: RenderOutput, more: RayBatch | None, level: int, bending: bool
@@ -81,7 +72,6 @@ class SurfaceTerms:
         aside = self._aside(out.normal.detach()[met[bent]])
         if self._photometric is None or more is None:
             points = rays.origins[met] + rays.directions[met] * depth[:, None]
-            self._meet(points if rays.mask is None else points[rays.mask[met] > 0])
             _, gradients = self._sdf(torch.cat([points[bent] + part for part in (0.0 * aside, aside, -aside)]))
             bend = (1.0 - SHARP) * losses.curvature(*gradients.chunk(3)).sum()
             return SurfaceLosses(bend * BEND_EVERY, out.rgb.new_zeros(()))
@@ -90,7 +80,6 @@ class SurfaceTerms:
         looks = joined(rays[met], more)
         looks, distance = looks[distance > 0.0], distance[distance > 0.0]
         points, count = self._nearer(looks.origins + looks.directions * distance[:, None], looks.directions), len(looks)
-        self._meet(points if looks.mask is None else points[looks.mask > 0])
         sdf, gradients = self._sdf(torch.cat([points, points[bent] + aside, points[bent] - aside]))
         normals, around = gradients[:count], gradients[count:].chunk(2)
         slope = (normals * looks.directions).sum(dim=1).detach()
