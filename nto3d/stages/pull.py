@@ -14,10 +14,8 @@ from nto3d.stages.model import SurfaceModel
 
 MOST = 400_000  # points that are kept
 BATCH = 2048  # points a step
-ROBUST, LOST = (
-    0.004,
-    0.05,
-)  # normalized units: squared error below, no error beyond (stereo and pictures disagree there)
+# Normalized units: squared error below, no error beyond (stereo and pictures disagree there)
+ROBUST, LOST = 0.004, 0.1
 NORMAL = 0.02  # weight of the normals beside distances in normalized units
 
 

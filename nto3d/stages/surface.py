@@ -24,13 +24,8 @@ from nto3d.types import RayBatch, RenderOutput
 HIT = 0.9  # opacity of a ray that has met the surface
 STEEPEST, LONGEST = 0.2, 0.05  # least cosine with the ray, and longest step (normalized units), of Newton's method
 SLANT = 0.8  # cosine with the ray that the first step of it assumes
-BEND_EVERY, BEND_PIXELS = (
-    2,
-    float(__import__("os").environ.get("BP", 2.0)),
-)  # the curvature loss looks at every second hit, and so many pixels to either side
-SHARP = float(
-    __import__("os").environ.get("SHARP", 0.8)
-)  # share by which the curvature loss is less where the pictures are sure of the surface
+BEND_EVERY, BEND_PIXELS = 2, 2.0  # the curvature loss looks at every second hit, and so many pixels to either side
+SHARP = 0.8  # share by which the curvature loss is less where the pictures are sure of the surface
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from torch.nn import functional
 
 HUBER_DELTA = 0.1
 FAINT = 0.1  # length of a rendered feature that has no direction, as a share of the usual
-EDGE = float(
-    __import__("os").environ.get("EDGE", 0.3)
-)  # change of a unit normal beyond which it is an edge, not a bump
+EDGE = 0.3  # change of a unit normal beyond which it is an edge, not a bump
 OPACITY_EPS = 1e-5  # a ray that sees nothing still pulls on the surface that it ought to see
 
 
