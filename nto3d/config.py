@@ -203,7 +203,7 @@ class LiftConfig:
 class ExportConfig:
     """The mesh."""
 
-    resolution: int = 256  # cells along the longest side of the region of interest
+    resolution: int = 320  # cells along the longest side of the region of interest
     format: MeshFormat = MeshFormat.ply
     largest_only: bool = True  # keep only the largest component
     colors: bool = True

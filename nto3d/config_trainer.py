@@ -64,7 +64,7 @@ class TrainerConfig:
     patch_rays: int = 768  # rays a step along which patches are compared beside those that are rendered
     patch_fine: int = 0  # until then patches are compared at half the resolution
     patch_half: int = 3  # pixels on either side of a patch's middle
-    patch_sources: int = 6  # views that each patch is carried into
+    patch_sources: int = 8  # views that each patch is carried into
     precision: Precision = Precision.float32
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     checkpoint_every: int = 1000  # steps
