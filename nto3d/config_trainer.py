@@ -24,9 +24,9 @@ class LossConfig:
     color_weight: float = 1.0
     mask_weight: float = 0.1
     eikonal_weight: float = 0.05
-    curvature_weight: float = 0.2  # of changes of curvature; less where the pictures are sure of the surface
+    curvature_weight: float = 0.15  # of changes of curvature; less where the pictures are sure of the surface
     start_weight: float = 3.0  # of staying near to field.start=stereo, at first
-    stereo_weight: float = 5.0  # of the points that field.start=stereo is sure of, at first
+    stereo_weight: float = 5.0  # of the points that field.start=stereo is sure of
     feature_weight: float = 0.1  # field.feature
     patch_weight: float = 0.3  # of patches that must look alike in neighbouring views; 0: not compared
     exposure_weight: float = 0.1  # of exposures that stay as estimated, see field.exposure
@@ -55,7 +55,7 @@ class TrainerConfig:
     anneal_steps: int = 1000  # cosine annealing of NeuS
     coarse_to_fine_steps: int = 300  # until all hash grid levels take part
     start_steps: int = 600  # the pull towards field.start=stereo fades out in so many steps
-    stereo_steps: int = 2200  # the pull towards single points of field.start=stereo, likewise
+    stereo_steps: int = 1000  # the pull towards the points of field.start=stereo becomes coarse in so many steps
     start_levels: int = 8  # hash grid levels that take part from the first step
     feature_ramp: int = 300  # steps until the loss of field.feature has its full weight
     feature_steps: int = 1300  # so long geometry and colour follow the features, too, less and less towards the end

@@ -13,9 +13,11 @@ from torch.nn import functional
 from nto3d.stages.model import SurfaceModel
 
 MOST = 400_000  # points that are kept
-BATCH = 2048  # points a step
+BATCH, LATER = 2048, 512  # points a step, while the pull is precise and when it is only coarse
 # Normalized units: squared error below, no error beyond (stereo and pictures disagree there)
 ROBUST, LOST = 0.004, 0.1
+# When the pictures know better than stereo: how far the surface may be from its points, and the weight of the rest
+SLACK, GROSS = 0.008, 0.3
 NORMAL = 0.02  # weight of the normals beside distances in normalized units
 
 
@@ -51,24 +53,30 @@ class SurfacePoints:
         return self.chosen(order[:most].sort().values.to(self.positions.device))
 
 
-def point_losses(sdf: Tensor, gradient: Tensor, points: SurfacePoints) -> Tensor:
+def point_losses(sdf: Tensor, gradient: Tensor, points: SurfacePoints, precise: float = 1.0) -> Tensor:
     """How far a field [N], with its gradient [N, 3], is from having the surface at N points, each [N], by confidence.
 
-    Huber's loss of the distance; beyond `LOST` it is constant, as is the difference of the normals.
+    Precisely: Huber's loss of the distance, and the difference of the normals. Coarsely: what of the distance is beyond
+    `SLACK`. Beyond `LOST` both are constant.
+
+    Args:
+        precise: share of the precise loss, 0..1; the rest is the coarse one.
     """
     off = sdf.abs()
     distance = torch.where(off < ROBUST, 0.5 * off * off / ROBUST, off - 0.5 * ROBUST)
     turned = 1.0 - (functional.normalize(gradient, dim=1, eps=1e-6) * points.normals).sum(dim=1)
     counts = points.confidence * (off.detach() < LOST)
-    return counts * (distance + NORMAL * turned)
+    return counts * (precise * (distance + NORMAL * turned) + (1.0 - precise) * GROSS * torch.relu(off - SLACK))
 
 
 class StereoPull:
-    """A loss that fades out in the first steps of training.
+    """A loss that is precise at first and coarse later, when the pictures know better.
+
+    It stays to the end: without it, surface that few views see may move away from where stereo saw it for good.
 
     Args:
         points: where stereo saw the surface; see `SurfacePoints.thinned`. weight: at the first step.
-        steps: until it has faded out. seed: of the random choice.
+        steps: until the precise loss has faded out. seed: of the random choice.
     """
 
     def __init__(self, points: SurfacePoints, weight: float, steps: int, seed: int) -> None:
@@ -89,12 +97,13 @@ class StereoPull:
     def share(self, model: SurfaceModel, step: int, shard: int, shards: int) -> Tensor:
         """One of the `shards` parts of a step's loss, a scalar; they add up to the mean over a batch of points."""
         device = self.points.positions.device
-        fade = max(0.0, 1.0 - step / self.steps) if self.steps else 0.0
-        if fade == 0.0 or not len(self.points):
+        precise = max(0.0, 1.0 - step / self.steps) if self.steps else 0.0
+        batch = BATCH if precise > 0.0 else LATER
+        if self.weight == 0.0 or not len(self.points):
             return torch.zeros((), device=device)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        index = torch.randint(len(self.points), (BATCH,), generator=generator)
-        part = self.points.chosen(index[BATCH * shard // shards : BATCH * (shard + 1) // shards].to(device))
+        index = torch.randint(len(self.points), (batch,), generator=generator)
+        part = self.points.chosen(index[batch * shard // shards : batch * (shard + 1) // shards].to(device))
         with model.autocast(device):
             sdf, gradient, _ = model.sdf(part.positions)
-        return self.weight * fade * point_losses(sdf.float(), gradient.float(), part).sum() / BATCH
+        return self.weight * point_losses(sdf.float(), gradient.float(), part, precise).sum() / batch

@@ -88,8 +88,6 @@ class Reconstruction:
         self.model.sdf.encoding.set_active_levels(first + (spec.levels - first) * progress)
         if step >= config.start_steps:
             self._start = None  # nothing pulls any more; checkpoints need not keep it
-        if self._stereo is not None and step >= self._stereo.steps:
-            self._stereo = None
         if step >= config.grid_start:
             self._follow_surface(step)
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from nto3d.fields.sdf import SdfField
 from nto3d.stages.model import SurfaceModel
-from nto3d.stages.pull import BATCH, LOST, NORMAL, ROBUST, StereoPull, SurfacePoints, point_losses
+from nto3d.stages.pull import BATCH, GROSS, LOST, NORMAL, ROBUST, SLACK, StereoPull, SurfacePoints, point_losses
 from nto3d.stages.start import distance_at, fit_to_distance, refined_distance
 from tests.stages.test_start import G, ball, centers, field
 
@@ -39,7 +39,7 @@ def test_losses_of_single_points() -> None:
     torch.testing.assert_close(point_losses(sdf, gradient, points), expected)
 
 
-def test_shards_add_up_and_fade() -> None:
+def test_shards_add_up() -> None:
     model = OnlySdf(field())
     pull = StereoPull(on_a_ball(5000, 0.32), weight=2.0, steps=100, seed=1)
     whole = pull.share(model, 0, 0, 1)  # type: ignore[arg-type]
@@ -48,10 +48,22 @@ def test_shards_add_up_and_fade() -> None:
     some = pull.points.chosen(torch.randint(5000, (BATCH,), generator=torch.Generator().manual_seed(1_000_003)))
     sdf, gradient, _ = model.sdf(some.positions)
     torch.testing.assert_close(whole, 2.0 * point_losses(sdf, gradient, some).mean())
-    assert pull.share(model, 100, 0, 1) == 0.0  # type: ignore[arg-type]
-    halfway = StereoPull(pull.points, weight=1.0, steps=100, seed=1)
-    later = StereoPull(pull.points, weight=2.0, steps=100, seed=1)
-    torch.testing.assert_close(later.share(model, 50, 0, 1), 2.0 * halfway.share(model, 50, 0, 1))  # type: ignore[arg-type]
+    half = StereoPull(pull.points, weight=1.0, steps=100, seed=1)
+    torch.testing.assert_close(pull.share(model, 50, 0, 1), 2.0 * half.share(model, 50, 0, 1))  # type: ignore[arg-type]
+    nothing = StereoPull(pull.points, weight=0.0, steps=100, seed=1)
+    assert nothing.share(model, 0, 0, 1) == 0.0  # type: ignore[arg-type]
+
+
+def test_later_only_what_is_far_off_counts() -> None:
+    points = SurfacePoints(
+        torch.zeros(4, 3), torch.tensor([[0.0, 0.0, 1.0]]).repeat(4, 1), torch.tensor([1.0, 0.5, 1.0, 1.0])
+    )
+    sdf, across = (
+        torch.tensor([0.5 * SLACK, -3.0 * SLACK, 1.1 * LOST, 0.0]),
+        torch.tensor([[1.0, 0.0, 0.0]]).repeat(4, 1),
+    )
+    expected = torch.tensor([0.0, 0.5 * GROSS * 2.0 * SLACK, 0.0, 0.0])
+    torch.testing.assert_close(point_losses(sdf, across, points, precise=0.0), expected)
 
 
 def test_a_restored_pull_goes_on_as_before() -> None:
