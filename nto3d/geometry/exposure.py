@@ -35,6 +35,7 @@ RIDGE = 1e-4  # towards identity, as a share of the mean weight: what no pair te
 # Relative difference in brightness between neighbours (median) from which on the pictures differ in exposure.
 # Measured: 0.004 on the sample, 0.03 on DTU, whose lamps are fixed; 0.19 with random gains of 0.7 to 1.4
 DIFFERENT = 0.08
+EXPLAINED = 0.3  # of the differences in colour at most so much may be left
 Pairs = dict[tuple[int, int], tuple[FloatArray, FloatArray]]
 
 
@@ -45,17 +46,22 @@ class Exposures:
     Attributes:
         gain, offset: float64 [V, 3], colours in 0..1. Their mean over the training views is identity (of the gains'
             logarithms).
+        left: what they leave of the differences in colour between views, as a share, median.
         difference: how much brighter or darker than a neighbour a view is because of them, median, as a share.
     """
 
     gain: FloatArray
     offset: FloatArray
     difference: float = 0.0
+    left: float = 0.0
 
     @property
     def differ(self) -> bool:
-        """Whether the pictures differ by more than what comes from looking from elsewhere."""
-        return self.difference > DIFFERENT
+        """Whether the pictures differ by more than what comes from looking from elsewhere, and exposures explain it.
+
+        They do not where stereo took different places for the same, as on patterns that repeat.
+        """
+        return self.difference > DIFFERENT and self.left < EXPLAINED
 
 
 def shared_colors(images: ByteArray, cameras: Cameras, maps: DepthMaps) -> Pairs:
@@ -95,7 +101,17 @@ def solve_exposures(pairs: Pairs, views: int, train: Sequence[int]) -> Exposures
     usual = np.median(np.concatenate([here for here, _ in pairs.values()]), axis=0).clip(0.05)
     bright = ((gain * usual + offset) / usual).mean(axis=1)
     apart = [abs(float(bright[view] - bright[other])) for view, other in pairs]
-    return Exposures(gain, offset, float(np.median(apart)))
+    return Exposures(gain, offset, float(np.median(apart)), _left(pairs, gain, offset))
+
+
+def _left(pairs: Pairs, gain: FloatArray, offset: FloatArray) -> float:
+    """Median difference of the colours that pairs share with their exposures taken off, as a share of that before."""
+    before = np.concatenate([np.abs(here - there).mean(axis=1) for here, there in pairs.values()])
+    after = [
+        np.abs((here - offset[view]) / gain[view] - (there - offset[other]) / gain[other]).mean(axis=1)
+        for (view, other), (here, there) in pairs.items()
+    ]
+    return float(np.median(np.concatenate(after)) / max(float(np.median(before)), 1e-6))
 
 
 def _solve_channel(pairs: dict[tuple[int, int], tuple[FloatArray, FloatArray]], views: int) -> tuple[FloatArray, ...]:

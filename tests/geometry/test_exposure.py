@@ -89,3 +89,14 @@ def test_from_pictures_alone() -> None:
     assert not estimate_exposures(images, cameras, range(7)).differ
     again = estimate_exposures(altered, cameras, range(7))
     np.testing.assert_array_equal(again.gain, found.gain)
+
+
+def test_differences_that_no_exposure_explains_are_not_exposures() -> None:
+    rng = np.random.default_rng(2)
+    shared = rng.uniform(0.2, 0.5, (400, 3))
+    darker = {(0, 1): (shared, 0.6 * shared + 0.02), (1, 2): (0.6 * shared + 0.02, shared)}
+    assert solve_exposures(darker, 3, (0, 1, 2)).differ
+    other = {(0, 1): (shared, rng.uniform(0.1, 0.3, (400, 3))), (1, 2): (rng.uniform(0.1, 0.3, (400, 3)), shared)}
+    found = solve_exposures(other, 3, (0, 1, 2))
+    assert found.left > 0.3
+    assert not found.differ
