@@ -25,7 +25,7 @@ from tests.e2e.two_textures import HELD_OUT, HIDING, VIEWS, TwoTextures, write_t
 
 SHORT = (
     *("scene=dtu", "scene.test_views=[1,9]", "segmenter=precomputed", "field=neus_feature", "trainer=smoke"),
-    # The paint repeats every five pixels and neighbours are 36 degrees apart: stereo takes one place for another, and the
+    # The paint repeats every five pixels, neighbours are 36 degrees apart: stereo takes one place for another, and the
     # colours that it compares look as if exposures differed
     *("trainer.steps=400", "field.start=sphere", "field.exposure=off"),
     *("device=cpu", "threads=1", "logger=none", "evaluate.enabled=false", "evaluate.report=false"),
