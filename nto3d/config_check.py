@@ -111,6 +111,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "trainer.loss.curvature_weight": (0.0, _BIG),
     "trainer.loss.start_weight": (0.0, _BIG),
     "trainer.loss.feature_weight": (0.0, _BIG),
+    "trainer.loss.stereo_weight": (0.0, _BIG),
+    "trainer.stereo_steps": (0, 10_000_000),
     "trainer.loss.patch_weight": (0.0, _BIG),
     "trainer.patch_start": (0, 10_000_000),
     "trainer.patch_ramp": (0, 10_000_000),

@@ -35,7 +35,7 @@ def test_surfaces_are_trained_with_and_without(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     variants = "variants=[everything,unseen as it is]"
     command = [sys.executable, "scripts/bench.py", f"out={out}", "parts=[surface]", "scenes=[sample]", variants]
-    train = "train=[trainer=smoke,trainer.steps=20,evaluate.max_views=1]"
+    train = 'train=["trainer=smoke","trainer.steps=20","evaluate.max_views=1"]'
     done = subprocess.run([*command, train], cwd=ROOT, check=True, timeout=300, capture_output=True, text=True)
     rows = {row["what"]: row for row in json.loads(out.read_text())["rows"]}
     assert list(rows) == ["everything", "unseen as it is"]

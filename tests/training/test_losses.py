@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nto3d.training.losses import HUBER_DELTA, color_huber, color_l1, curvature, eikonal, mask_bce
+from nto3d.training.losses import EDGE, HUBER_DELTA, color_huber, color_l1, curvature, eikonal, mask_bce
 
 
 def test_l1_is_the_mean_over_the_channels() -> None:
@@ -47,8 +47,11 @@ def test_curvature_is_the_second_difference_of_the_normals_whatever_their_length
     angle = 0.3
     here = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     ahead = torch.tensor([[math.cos(angle), math.sin(angle), 0.0], [0.0, 5.0, 0.0]])
-    # A fold on one side only: the chord of the angle, |a - b|^2 = 2 - 2 cos
-    torch.testing.assert_close(curvature(here, ahead, here), torch.tensor([2 - 2 * math.cos(angle), 0.0]))
+    # A fold on one side only: the chord of the angle, |a - b|^2 = 2 - 2 cos, and what is bounded of it
+    chord = 2 - 2 * math.cos(angle)
+    torch.testing.assert_close(curvature(here, ahead, here), torch.tensor([chord / (1 + chord / EDGE**2), 0.0]))
+    opposite = curvature(here, -here, -here)
+    assert float(opposite.max()) < EDGE**2  # however sharp
 
 
 def test_curvature_lets_a_ball_be_and_sees_waves() -> None:
@@ -57,7 +60,8 @@ def test_curvature_lets_a_ball_be_and_sees_waves() -> None:
         turn = way / radius
         points = torch.tensor([[math.sin(t), math.cos(t)] for t in (-turn, 0.0, turn)])
         round_ = curvature(points[1:2], points[2:], points[:1])
-        assert float(round_) == pytest.approx((2 - 2 * math.cos(turn)) ** 2, rel=1e-3)
+        change = (2 - 2 * math.cos(turn)) ** 2
+        assert float(round_) == pytest.approx(change / (1 + change / EDGE**2), rel=2e-3, abs=1e-7)
         assert float(round_) < 0.05 * turn**2  # of what the first difference makes of it
 
     def normal(x: float) -> list[float]:  # of the waves 0.002 sin(60 x)
