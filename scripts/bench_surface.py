@@ -1,8 +1,7 @@
 """How good the surface is and what each part of it costs: `bench.py parts=[surface]` trains scenes with and without.
 
-A scene is `sample`, `concave`, `tabletop:SEED`, or a folder in the DTU layout, measured against the
-check_points*.npz (key xyz) in it where there is one. Masks are
-the folder's own, so that the figures are of the surface alone.
+A scene is `sample`, `concave`, `tabletop:SEED`, or a folder in the DTU layout, measured against the check_points*.npz
+in it (key xyz) where there is one. Masks are the folder's own, so that the figures are of the surface alone.
 """
 
 from __future__ import annotations

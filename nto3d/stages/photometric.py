@@ -122,12 +122,12 @@ def neighbours(outward: np.ndarray, views: Sequence[int], count: int) -> np.ndar
     Args:
         outward: [V, 3] unit directions to the cameras. views: that may be sources.
     """
-    result = np.full((len(outward), count), -1, dtype=np.int32)
+    known, result = set(views), np.full((len(outward), count), -1, dtype=np.int32)
     for view, direction in enumerate(outward):
         angle = np.degrees(np.arccos(np.clip(outward @ direction, -1.0, 1.0)))
         off = np.abs(np.log(np.maximum(angle, 1e-3) / BEST))
         off[(angle < NEAREST) | (angle > FARTHEST)] = np.inf
-        allowed = [int(other) for other in np.argsort(off, kind="stable") if other in set(views) and other != view]
+        allowed = [int(other) for other in np.argsort(off, kind="stable") if other in known and other != view]
         chosen = [other for other in allowed if np.isfinite(off[other])][:count]
         result[view, : len(chosen)] = chosen
     return result

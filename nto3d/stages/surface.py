@@ -67,7 +67,7 @@ class SurfaceTerms:
         aside = self._aside(out.normal.detach()[met[bent]])
         if self._photometric is None or more is None:
             points = rays.origins[met] + rays.directions[met] * depth[:, None]
-            _, gradients = self._sdf(torch.cat([points[bent] + part for part in (0.0 * aside, aside, -aside)]))
+            _, gradients = self._sdf(torch.cat([points[bent], points[bent] + aside, points[bent] - aside]))
             bend = (1.0 - SHARP) * losses.curvature(*gradients.chunk(3)).sum()
             return SurfaceLosses(bend * BEND_EVERY, out.rgb.new_zeros(()))
         grid = self._model.grid.distance

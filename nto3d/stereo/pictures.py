@@ -99,8 +99,7 @@ def choose_sources(cameras: Cameras, useful: BoolArray) -> IntArray:
     Args:
         useful: bool [V], views that show anything to look at.
     """
-    towards = cameras.centers / np.linalg.norm(cameras.centers, axis=1, keepdims=True).clip(1e-3)
-    angle = np.degrees(np.arccos(np.clip(towards @ towards.T, -1.0, 1.0)))
+    angle = np.degrees(np.arccos(np.clip(cameras.outward @ cameras.outward.T, -1.0, 1.0)))
     off = np.abs(np.log(np.maximum(angle, 1e-3) / BEST))
     off[(angle < NEAREST) | (angle > FARTHEST) | ~useful[None, :]] = np.inf
     sources = np.full((len(cameras), SLOTS), -1, dtype=np.int32)
