@@ -1,13 +1,15 @@
-"""Whether anything lies between surface points and cameras, by signed distances on a grid.
+"""Which cameras see surface points, by signed distances on a grid and by masks.
 
-Letters: R points, S cameras a point, G cells along an axis.
+Letters: R points, S cameras a point, V cameras, H W size of their pictures, G cells along an axis.
 """
 
-# ruff: noqa: UP018
-# (Warp tells variables from constants by the call of float, int or bool)
+# ruff: noqa: UP018, SIM102
+# (Warp tells variables from constants by the call of float, int or bool, and evaluates both sides of an "and")
 # mypy: disable-error-code="operator,misc"
 # (inside kernels, where wp.tid() and wp.vec3 mean more than Warp's stubs say)
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import warp as wp
@@ -17,7 +19,23 @@ from nto3d.kernels.launch import array, launch_spans, runs
 
 LIFT = 1.5  # cells along the normal by which a ray's start is off the surface, which the grid does not know exactly
 DEEP = -0.35  # cells below the surface from which on a place hides what lies behind it
-LEAST, MOST = 0.5, 3.0  # cells of a step
+LEAST, MOST = 0.5, 12.0  # cells of a step
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """The cameras that may see something.
+
+    Attributes:
+        project: float32 [V, 3, 4] pixel (homogeneous) of a point, normalized frame. centers: float32 [V, 3].
+        masks: uint8 [V, H, W], 0 where a camera sees something else than what is asked for; [V, 0, 0]: nowhere.
+        facing: least cosine between a point's normal and the direction to a camera.
+    """
+
+    project: Tensor
+    centers: Tensor
+    masks: Tensor
+    facing: float
 
 
 @wp.func
@@ -76,14 +94,39 @@ def _trace(
         ray += stride
 
 
+@wp.func
+def _shown(
+    project: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [V, 3, 4]
+    masks: wp.array(dtype=wp.uint8, ndim=3),  # type: ignore[valid-type]  # [V, H, W]
+    view: int,
+    x: wp.vec3,
+) -> bool:
+    """Whether a camera's mask has the pixel of a place."""
+    if masks.shape[1] == 0:
+        return True
+    z = project[view, 2, 0] * x[0] + project[view, 2, 1] * x[1] + project[view, 2, 2] * x[2] + project[view, 2, 3]
+    if z <= 0.0:
+        return False
+    u = (project[view, 0, 0] * x[0] + project[view, 0, 1] * x[1] + project[view, 0, 2] * x[2] + project[view, 0, 3]) / z
+    v = (project[view, 1, 0] * x[0] + project[view, 1, 1] * x[1] + project[view, 1, 2] * x[2] + project[view, 1, 3]) / z
+    column = int(wp.floor(u + 0.5))
+    row = int(wp.floor(v + 0.5))
+    if column < 0 or row < 0 or column >= masks.shape[2] or row >= masks.shape[1]:
+        return False
+    return masks[view, row, column] != wp.uint8(0)
+
+
 @wp.kernel(module="nto3d.sight", enable_backward=False)
 def _look(
     grid: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [G + 1]^3
     point: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
     normal: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
+    project: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [V, 3, 4]
     centers: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [V]
+    masks: wp.array(dtype=wp.uint8, ndim=3),  # type: ignore[valid-type]  # [V, H, W]
     views: wp.array(dtype=wp.int32, ndim=2),  # type: ignore[valid-type]  # [R, S]
     clear: wp.array(dtype=wp.uint8, ndim=2),  # type: ignore[valid-type]  # [R, S]
+    facing: float,
     lift: float,
     deep: float,
     least: float,
@@ -93,29 +136,32 @@ def _look(
     stride: int,
 ) -> None:
     item = begin + wp.tid()
-    cells = float(grid.shape[0] - 1)
-    size = 2.0 / cells
+    one = wp.vec3(1.0, 1.0, 1.0)
+    size = 2.0 / float(grid.shape[0] - 1)
     while item < end:
         # In cells from here on: a corner's number is its place
-        x = (point[item] + normal[item] * (lift * size) + wp.vec3(1.0, 1.0, 1.0)) / size
+        x = (point[item] + normal[item] * (lift * size) + one) / size
         for s in range(views.shape[1]):
             view = views[item, s]
+            free = bool(False)
             if view >= 0:
-                to = wp.normalize((centers[view] + wp.vec3(1.0, 1.0, 1.0)) / size - x)
+                if wp.dot(wp.normalize(centers[view] - point[item]), normal[item]) > facing:
+                    free = _shown(project, masks, view, point[item])
+            if free:
+                to = wp.normalize((centers[view] + one) / size - x)
+                # To where the line leaves the sphere of interest
+                start = x * size - one
+                middle = -wp.dot(start, to)
+                nearest = start + to * middle
+                last = (middle + wp.sqrt(wp.max(1.0 - wp.dot(nearest, nearest), 0.0))) / size
                 t = float(0.0)
-                free = bool(True)
-                inside = bool(True)
-                while free and inside:
-                    p = x + to * t
-                    if wp.min(p) < 0.0 or wp.max(p) > cells:
-                        inside = bool(False)
-                    else:
-                        d = _distance(grid, p) / size
-                        if d < deep:
-                            free = bool(False)
-                        t += wp.clamp(d, least, most)
-                if free:
-                    clear[item, s] = wp.uint8(1)
+                while free and t < last:
+                    d = _distance(grid, x + to * t) / size
+                    if d < deep:
+                        free = bool(False)
+                    t += wp.clamp(d, least, most)
+            if free:
+                clear[item, s] = wp.uint8(1)
         item += stride
 
 
@@ -137,13 +183,14 @@ def first_hits(grid: Tensor, origins: Tensor, directions: Tensor) -> Tensor:
     return hit
 
 
-def clear_sight(grid: Tensor, point: Tensor, normal: Tensor, centers: Tensor, views: Tensor) -> Tensor:
-    """Which cameras see surface points with nothing in between.
+def clear_sight(grid: Tensor, point: Tensor, normal: Tensor, watchers: Watchers, views: Tensor) -> Tensor:
+    """Which cameras see surface points: in their masks, from the front, and with nothing in between.
 
     Args:
         grid: [G + 1, G + 1, G + 1] float32 signed distance at the corners of G^3 cells over [-1, 1]^3, normalized
-            units. Only what is thicker than about half a cell hides anything.
-        point, normal: [R, 3] float32, surface points and unit normals. centers: [V, 3] of the cameras.
+            units; it may be less than the true one in free space. Only what is thicker than about half a cell, within
+            the unit sphere, hides anything.
+        point, normal: [R, 3] float32, surface points and unit normals. watchers: the cameras.
         views: [R, S] int32 indices of cameras; -1: none.
 
     Returns:
@@ -156,10 +203,12 @@ def clear_sight(grid: Tensor, point: Tensor, normal: Tensor, centers: Tensor, vi
             array(grid),
             array(point.contiguous(), wp.vec3),
             array(normal.contiguous(), wp.vec3),
-            array(centers, wp.vec3),
+            array(watchers.project),
+            array(watchers.centers, wp.vec3),
+            array(watchers.masks),
             array(views),
             array(clear),
-            *(LIFT, DEEP, LEAST, MOST),
+            *(watchers.facing, LIFT, DEEP, LEAST, MOST),
         ]
         launch_spans(_look, arguments, [(span,) for span in runs(count, count * width * 16, device)], device)
     return clear != 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,7 +26,7 @@ class OccupancyGrid(nn.Module):
     in every refresh, so a surface that moves takes its cells along, and a cell once dropped can come back.
 
     Along with the cells it keeps the SDF at their corners, as a guide: samples that do not count by it, in front of or
-    behind the surface, are not taken.
+    behind the surface, are not taken. Outside the hull, where no surface is, the guide has the distance to the hull.
 
     Args:
         hull: bool [G, G, G], axes x, y, z.
@@ -37,6 +38,7 @@ class OccupancyGrid(nn.Module):
     cells: Tensor
     corners: Tensor
     distance: Tensor
+    outside: Tensor
 
     def __init__(self, hull: Tensor, search_hull: bool = True) -> None:
         super().__init__()
@@ -46,7 +48,10 @@ class OccupancyGrid(nn.Module):
         touched = functional.pad(hull.float(), (1, 1, 1, 1, 1, 1))[None, None]
         touched = functional.max_pool3d(touched, 2, stride=1)[0, 0]  # [G + 1]^3, corners of a cell of the hull
         self.register_buffer("corners", torch.nonzero(touched.flatten())[:, 0], persistent=False)
-        self.register_buffer("distance", torch.ones_like(touched))
+        outside = torch.from_numpy(ndimage.distance_transform_edt(touched.cpu().numpy() == 0)).to(touched)
+        outside = torch.where(touched > 0, 1.0, outside * self.cell_size)
+        self.register_buffer("outside", outside, persistent=False)
+        self.register_buffer("distance", outside.clone())
         self._march_cells: tuple[Cells, Cells] | None = None  # of the kept cells and of the hull, made when needed
         self.sharpness = 0.0  # of the guide; 0: there is none yet
 
@@ -109,7 +114,7 @@ class OccupancyGrid(nn.Module):
         fine = functional.interpolate(
             coarse.view(1, 1, side, side, side), self.distance.shape, mode="trilinear", align_corners=True
         )
-        self.distance.copy_(torch.where(touched.view_as(self.distance) > 0, fine[0, 0], 1.0))
+        self.distance.copy_(torch.where(touched.view_as(self.distance) > 0, fine[0, 0], self.outside))
 
     def _evaluate(self, sdf: Callable[[Tensor], Tensor], index: Tensor, side: int) -> Tensor:
         axes = torch.stack([index // (side * side), index // side % side, index % side], dim=1)

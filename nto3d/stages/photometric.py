@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.kernels.patches import Patches, PatchViews, patch_ncc
-from nto3d.kernels.sight import clear_sight
+from nto3d.kernels.sight import Watchers, clear_sight
 from nto3d.types import BoolArray, Scene
 
 NEAREST, FARTHEST, BEST = 3.0, 45.0, 12.0  # degrees between the directions to a view and to a source
@@ -70,7 +70,9 @@ class PhotometricTerm:
                 grey = np.stack([cv2.resize(one, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for one in grey])
             self._levels.append(PatchViews.of(scene.cameras, torch.from_numpy(grey).to(device), 2.0**level))
         self._half = half
-        self._masks = None if masks is None else torch.from_numpy(masks).to(device)
+        finest = self._levels[0]
+        shown = np.empty((len(scene.images), 0, 0), np.uint8) if masks is None else masks.astype(np.uint8)
+        self._watchers = Watchers(finest.project, finest.centers, torch.from_numpy(shown).to(device), FACING)
         self._neighbours = torch.from_numpy(neighbours(scene.cameras.outward, views, sources)).to(device)
 
     def agreement(
@@ -84,7 +86,9 @@ class PhotometricTerm:
             level: of the pyramid, 0 is the finest.
         """
         normal = functional.normalize(gradient, dim=1, eps=1e-6)
-        sources = self._seen(self._neighbours[view], point.detach(), normal.detach(), grid)
+        sources = self._neighbours[view]
+        seen = clear_sight(grid, point.detach(), normal.detach(), self._watchers, sources)
+        sources = torch.where(seen, sources, -1)
         patches = Patches(view.int(), xy.contiguous(), sources, self._half, 2.0**level, alike=ALIKE, near=NEAR)
         ncc, valid, variance = patch_ncc(point, normal, self._levels[level], patches)
         loss = torch.where(valid, 1.0 - ncc, 2.0)
@@ -96,24 +100,6 @@ class PhotometricTerm:
         mean = torch.where(kept, loss, 0.0).sum(dim=1) / number.clamp(min=1)
         textured = variance / (variance + PLAIN**2)
         return Agreement(mean, torch.where(number > 0, textured, 0.0))
-
-    def _seen(self, sources: Tensor, point: Tensor, normal: Tensor, grid: Tensor) -> Tensor:
-        """The sources [R, S] that see their point; -1 for the others."""
-        views = self._levels[0]
-        known = sources.clamp(min=0).long()
-        towards = functional.normalize(views.centers[known] - point[:, None], dim=2)
-        seen = (sources >= 0) & ((towards * normal[:, None]).sum(dim=2) > FACING)
-        if self._masks is not None:
-            matrix = views.project[known]  # [R, S, 3, 4]
-            there = (matrix[..., :3] @ point[:, None, :, None])[..., 0] + matrix[..., 3]
-            pixel = (there[..., :2] / there[..., 2:].clamp(min=1e-6)).round().long()
-            height, width = self._masks.shape[1:]
-            inside = (pixel >= 0).all(dim=2) & (pixel[..., 0] < width) & (pixel[..., 1] < height)
-            x, y = pixel[..., 0].clamp(0, width - 1), pixel[..., 1].clamp(0, height - 1)
-            seen &= inside & self._masks[known, y, x]
-        sources = torch.where(seen, sources, -1)
-        clear = clear_sight(grid, point, normal, views.centers, sources)
-        return torch.where(clear, sources, -1)
 
 
 def neighbours(outward: np.ndarray, views: Sequence[int], count: int) -> np.ndarray:
