@@ -88,6 +88,6 @@ def build_photometric(
 
 def _surface_points(maps: StereoMaps, seed: int) -> SurfacePoints:
     """The points of stereo in the unit sphere, thinned."""
-    positions, normals, confidence = (torch.from_numpy(values) for values in maps.points())
+    positions, normals, towards, confidence = (torch.from_numpy(values) for values in maps.points())
     inside = torch.nonzero((positions.norm(dim=1) < 1.0) & (confidence > 0.0))[:, 0]
-    return SurfacePoints(positions, normals, confidence).chosen(inside).thinned(MOST, seed)
+    return SurfacePoints(positions, normals, towards, confidence).chosen(inside).thinned(MOST, seed)

@@ -25,6 +25,7 @@ from torch.autograd.function import once_differentiable
 from nto3d.kernels.launch import array, launch_spans, runs
 from nto3d.types import Cameras
 
+FAINT = 0.05  # weight below which a pixel does not count at all
 SMALLEST_VARIANCE = 1e-3  # of grey values 0..255: below it a patch is plain, and its correlation counts as 0
 
 
@@ -77,16 +78,17 @@ class Patches:
 
 
 @wp.func
-def _read(grey: wp.array(dtype=wp.uint8, ndim=3), view: int, x: float, y: float) -> wp.vec3:  # type: ignore[valid-type]
-    """Value and its derivatives by x and y, bilinear; a pixel outside repeats the border."""
-    column = wp.clamp(int(x), 0, grey.shape[2] - 2)
-    row = wp.clamp(int(y), 0, grey.shape[1] - 2)
+def _read(grey: wp.array(dtype=wp.uint8), first: int, wide: int, high: int, x: float, y: float) -> wp.vec3:  # type: ignore[valid-type]
+    """Value and its derivatives by x and y, bilinear, in the picture that begins at `first`; its border goes on."""
+    column = wp.clamp(int(x), 0, wide - 2)
+    row = wp.clamp(int(y), 0, high - 2)
     fx = wp.clamp(x - float(column), 0.0, 1.0)
     fy = wp.clamp(y - float(row), 0.0, 1.0)
-    a = float(grey[view, row, column])
-    b = float(grey[view, row, column + 1])
-    c = float(grey[view, row + 1, column])
-    d = float(grey[view, row + 1, column + 1])
+    at = first + row * wide + column
+    a = float(grey[at])
+    b = float(grey[at + 1])
+    c = float(grey[at + wide])
+    d = float(grey[at + wide + 1])
     top = a + (b - a) * fx
     bottom = c + (d - c) * fx
     return wp.vec3(top + (bottom - top) * fy, (b - a) * (1.0 - fy) + (d - c) * fy, bottom - top)
@@ -94,7 +96,9 @@ def _read(grey: wp.array(dtype=wp.uint8, ndim=3), view: int, x: float, y: float)
 
 @wp.kernel(module="nto3d.patches", enable_backward=False)
 def _reference(
-    grey: wp.array(dtype=wp.uint8, ndim=3),  # type: ignore[valid-type]  # [V, h, w]
+    grey: wp.array(dtype=wp.uint8),  # type: ignore[valid-type]  # [V h w]
+    wide: int,
+    high: int,
     view: wp.array(dtype=wp.int32),  # type: ignore[valid-type]  # [R]
     xy: wp.array(dtype=wp.vec2),  # type: ignore[valid-type]  # [R]
     half: int,
@@ -112,7 +116,8 @@ def _reference(
     ray = begin + wp.tid()
     side = 2 * half + 1
     while ray < end:
-        middle = _read(grey, view[ray], (xy[ray][0] + 0.5) / shrink - 0.5, (xy[ray][1] + 0.5) / shrink - 0.5)[0]
+        first = view[ray] * wide * high
+        middle = _read(grey, first, wide, high, (xy[ray][0] + 0.5) / shrink - 0.5, (xy[ray][1] + 0.5) / shrink - 0.5)[0]
         weights = float(0.0)
         total = float(0.0)
         squares = float(0.0)
@@ -120,8 +125,10 @@ def _reference(
             for i in range(-half, half + 1):
                 u = xy[ray][0] + float(i) * step
                 v = xy[ray][1] + float(j) * step
-                r = _read(grey, view[ray], (u + 0.5) / shrink - 0.5, (v + 0.5) / shrink - 0.5)[0] - middle
+                r = _read(grey, first, wide, high, (u + 0.5) / shrink - 0.5, (v + 0.5) / shrink - 0.5)[0] - middle
                 w = wp.exp(-r * r * alike - float(i * i + j * j) * near)
+                if w < FAINT:
+                    w = 0.0
                 own[ray, (j + half) * side + i + half] = wp.vec2(r, w)
                 weights += w
                 total += w * r
@@ -135,7 +142,9 @@ def _reference(
 
 @wp.kernel(module="nto3d.patches", enable_backward=False)
 def _correlate(
-    grey: wp.array(dtype=wp.uint8, ndim=3),  # type: ignore[valid-type]  # [V, h, w]
+    grey: wp.array(dtype=wp.uint8),  # type: ignore[valid-type]  # [V h w]
+    wide: int,
+    high: int,
     project: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [V, 3, 4]
     cast: wp.array(dtype=wp.mat33),  # type: ignore[valid-type]  # [V]
     centers: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [V]
@@ -159,10 +168,9 @@ def _correlate(
     stride: int,
 ) -> None:
     ray = begin + wp.tid()
-    wide = float(grey.shape[2]) - 1.0
-    high = float(grey.shape[1]) - 1.0
     scale = 1.0 / shrink
     border = 0.5 * scale - 0.5
+    to_grey = wp.mat33(scale, 0.0, border, 0.0, scale, border, 0.0, 0.0, 1.0)  # pixels of `grey` from the cameras'
     while ray < end:
         middle = xy[ray]
         back = cast[view[ray]]
@@ -189,46 +197,53 @@ def _correlate(
                     project[other, 1, 0], project[other, 1, 1], project[other, 1, 2],
                     project[other, 2, 0], project[other, 2, 1], project[other, 2, 2],
                 )  # fmt: skip
-                epipole = turn * here + wp.vec3(project[other, 0, 3], project[other, 1, 3], project[other, 2, 3])
-                carry = turn * back
-                shift = float(0.0)
+                shift = wp.vec3(project[other, 0, 3], project[other, 1, 3], project[other, 2, 3])
+                epipole = to_grey * (turn * here + shift)
+                carry = to_grey * turn * back
+                # Pixels are homogeneous and times `facing`, which is negative in front. A patch lies in the picture
+                # and is seen from the front where its corners are
+                for corner in range(4):
+                    qu = middle[0] + float(half * (2 * (corner % 2) - 1)) * step
+                    qv = middle[1] + float(half * (2 * (corner // 2) - 1)) * step
+                    facing = tilt[0] * qu + tilt[1] * qv + tilt[2]
+                    there = epipole * facing + carry * wp.vec3(qu, qv, 1.0) * away
+                    if facing > -1e-6 or there[2] > -1e-9:
+                        good = bool(False)
+                    else:
+                        px = there[0] / there[2]
+                        py = there[1] / there[2]
+                        if px < 0.0 or py < 0.0 or px > float(wide - 1) or py > float(high - 1):
+                            good = bool(False)
+            if good:
+                base = other * wide * high
+                zero = _read(grey, base, wide, high, 0.0, 0.0)[0]  # any constant serves that keeps the sums small
                 k = int(0)
                 for j in range(-half, half + 1):
                     qv = middle[1] + float(j) * step
                     facing = tilt[0] * (middle[0] - float(half) * step) + tilt[1] * qv + tilt[2]
                     ahead = carry * wp.vec3(middle[0] - float(half) * step, qv, 1.0)
                     for i in range(2 * half + 1):
-                        if good:
-                            # The source's pixel, homogeneous and times `facing`, which is negative in front
+                        mine = own[ray, k]
+                        w = mine[1]
+                        if w > 0.0:
                             there = epipole * facing + ahead * away
-                            if facing > -1e-6 or there[2] > -1e-9:
-                                good = bool(False)  # seen from its edge or from behind
-                            else:
-                                per_z = 1.0 / there[2]
-                                u = there[0] * per_z
-                                v = there[1] * per_z
-                                px = u * scale + border
-                                py = v * scale + border
-                                if px < 0.0 or py < 0.0 or px > wide or py > high:
-                                    good = bool(False)
-                                else:
-                                    value = _read(grey, other, px, py)
-                                    r = own[ray, k][0]
-                                    w = own[ray, k][1]
-                                    slope = (
-                                        value[1] * (ahead[0] - u * ahead[2]) + value[2] * (ahead[1] - v * ahead[2])
-                                    ) * (w * per_z * scale)
-                                    way = slope / facing
-                                    g = wp.vec4(slope, way * (middle[0] + float(i - half) * step), way * qv, way)
-                                    if k == 0:
-                                        shift = value[0]  # any constant serves; this one keeps the sums small
-                                    t = value[0] - shift
-                                    t_sum += w * t
-                                    tt_sum += w * t * t
-                                    rt_sum += w * r * t
-                                    g_sum += g
-                                    rg_sum += g * r
-                                    tg_sum += g * t
+                            per_both = 1.0 / (there[2] * facing)
+                            per_z = per_both * facing
+                            px = there[0] * per_z
+                            py = there[1] * per_z
+                            value = _read(grey, base, wide, high, px, py)
+                            slope = (value[1] * (ahead[0] - px * ahead[2]) + value[2] * (ahead[1] - py * ahead[2])) * (
+                                w * per_z
+                            )
+                            way = slope * per_both * there[2]
+                            g = wp.vec4(slope, way * (middle[0] + float(i - half) * step), way * qv, way)
+                            t = value[0] - zero
+                            t_sum += w * t
+                            tt_sum += w * t * t
+                            rt_sum += w * mine[0] * t
+                            g_sum += g
+                            rg_sum += g * mine[0]
+                            tg_sum += g * t
                         k += 1
                         facing += tilt[0] * step
                         ahead += wp.vec3(carry[0, 0], carry[1, 0], carry[2, 0]) * step
@@ -259,10 +274,11 @@ class _Correlate(torch.autograd.Function):
             where = [array(patches.view), array(patches.xy, wp.vec2)]
             falloff = [0.5 / patches.alike**2, 0.5 / patches.near**2]
             spans = [(span,) for span in runs(rays, rays * count * pixels, device)]
-            looks = [array(views.grey), *where, *size, *falloff, own, array(variance)]
+            picture = [array(views.grey.view(-1)), views.grey.shape[2], views.grey.shape[1]]
+            looks = [*picture, *where, *size, *falloff, own, array(variance)]
             launch_spans(_reference, looks, spans, device)
             given = [
-                array(views.grey),
+                *picture,
                 array(views.project),
                 array(views.cast, wp.mat33),
                 array(views.centers, wp.vec3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nto3d.kernels.patches import SMALLEST_VARIANCE, Patches, PatchViews
+from nto3d.kernels.patches import FAINT, SMALLEST_VARIANCE, Patches, PatchViews
 
 
 def read_bilinear(grey: Tensor, view: Tensor, xy: Tensor) -> Tensor:
@@ -43,6 +43,7 @@ def patch_ncc_torch(
     off = reference - _at(views, own, patches.xy.to(point.dtype))[:, None]
     away_from = (spread / patches.step).square().sum(1)
     weight = torch.exp(-0.5 * (off / patches.alike).square() - 0.5 * away_from / patches.near**2)
+    weight = torch.where(weight < FAINT, 0.0, weight)
     weight = weight / weight.sum(1, keepdim=True)
     reference = reference - (weight * reference).sum(1, keepdim=True)
     variance = (weight * reference**2).sum(1)

@@ -1,4 +1,4 @@
-"""Points of a stereo surface that training keeps to for a while, where stereo was sure of them."""
+"""Points of a stereo surface that training keeps to, where stereo was sure of them, and the free space before them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from torch.nn import functional
 
 from nto3d.stages.model import SurfaceModel
 
-MOST = 400_000  # points that are kept
-BATCH, LATER = 2048, 512  # points a step, while the pull is precise and when it is only coarse
+MOST, CELL = 100_000, 1 / 64  # points that are kept, evenly over cells of this width (normalized units)
+BATCH, LATER = 1024, 512  # points a step, while the pull is precise and when it is only coarse
 # Normalized units: squared error below, no error beyond (stereo and pictures disagree there)
 ROBUST, LOST = 0.004, 0.1
 # When the pictures know better than stereo: how far the surface may be from its points, and the weight of the rest
 SLACK, GROSS = 0.008, 0.3
+FREE, CLEAR = 0.1, 1.0  # how far before a point there must not be a surface, and the weight of that
+NAMES = ("positions", "normals", "towards", "confidence")  # of what a checkpoint has of the points
 NORMAL = 0.02  # weight of the normals beside distances in normalized units
 
 
@@ -27,11 +29,13 @@ class SurfacePoints:
 
     Attributes:
         positions: float32 [N, 3], normalized frame. normals: float32 [N, 3], unit, outwards.
+        towards: float32 [N, 3], unit, to the camera that sees the point: nothing lies in between.
         confidence: float32 [N] in 0..1.
     """
 
     positions: Tensor
     normals: Tensor
+    towards: Tensor
     confidence: Tensor
 
     def __len__(self) -> int:
@@ -39,18 +43,32 @@ class SurfacePoints:
 
     def chosen(self, index: Tensor) -> SurfacePoints:
         """Some of the points."""
-        return SurfacePoints(self.positions[index], self.normals[index], self.confidence[index])
+        return SurfacePoints(*(values[index] for values in self._values()))
 
     def to(self, device: torch.device) -> SurfacePoints:
         """The points on a device."""
-        return SurfacePoints(self.positions.to(device), self.normals.to(device), self.confidence.to(device))
+        return SurfacePoints(*(values.to(device) for values in self._values()))
+
+    def _values(self) -> tuple[Tensor, ...]:
+        return tuple(getattr(self, name) for name in NAMES)
+
+    def before(self, share: Tensor) -> Tensor:
+        """Places [N, 3] on the way to the camera, a share [N] (0..1) of `FREE` away."""
+        return self.positions + self.towards * (SLACK + (FREE - SLACK) * share)[:, None]
 
     def thinned(self, most: int, seed: int) -> SurfacePoints:
-        """At most so many of the points, drawn at random."""
+        """At most so many of the points, drawn at random, as evenly over the cells of a lattice as they can be.
+
+        What many views see has many points, and what few see would not be asked about.
+        """
         if len(self) <= most:
             return self
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        return self.chosen(order[:most].sort().values.to(self.positions.device))
+        _, cell = torch.unique((self.positions / CELL).floor().int(), dim=0, return_inverse=True)
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(cell.device)
+        order = order[torch.argsort(cell[order], stable=True)]  # cell after cell, at random within
+        count = torch.bincount(cell)
+        rank = torch.arange(len(self), device=cell.device) - (count.cumsum(0) - count)[cell[order]]
+        return self.chosen(order[torch.argsort(rank, stable=True)[:most]].sort().values)
 
 
 def point_losses(sdf: Tensor, gradient: Tensor, points: SurfacePoints, precise: float = 1.0) -> Tensor:
@@ -69,6 +87,11 @@ def point_losses(sdf: Tensor, gradient: Tensor, points: SurfacePoints, precise: 
     return counts * (precise * (distance + NORMAL * turned) + (1.0 - precise) * GROSS * torch.relu(off - SLACK))
 
 
+def free_losses(sdf: Tensor, points: SurfacePoints) -> Tensor:
+    """How far inside the solid a field [N] has places that are seen through, see `SurfacePoints.before`, each [N]."""
+    return CLEAR * points.confidence * torch.relu(-sdf)
+
+
 class StereoPull:
     """A loss that is precise at first and coarse later, when the pictures know better.
 
@@ -84,14 +107,13 @@ class StereoPull:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, for a checkpoint."""
-        points = self.points
-        values = {"positions": points.positions, "normals": points.normals, "confidence": points.confidence}
-        return {**values, "weight": self.weight, "steps": self.steps, "seed": self.seed}
+        points = {name: getattr(self.points, name) for name in NAMES}
+        return {**points, "weight": self.weight, "steps": self.steps, "seed": self.seed}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> StereoPull:
         """Counterpart of `state_dict`."""
-        points = SurfacePoints(state["positions"], state["normals"], state["confidence"])
+        points = SurfacePoints(*(state[name] for name in NAMES))
         return cls(points, float(state["weight"]), int(state["steps"]), int(state["seed"]))
 
     def share(self, model: SurfaceModel, step: int, shard: int, shards: int) -> Tensor:
@@ -103,7 +125,11 @@ class StereoPull:
             return torch.zeros((), device=device)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         index = torch.randint(len(self.points), (batch,), generator=generator)
-        part = self.points.chosen(index[batch * shard // shards : batch * (shard + 1) // shards].to(device))
+        share = torch.rand(batch, generator=generator)
+        mine = slice(batch * shard // shards, batch * (shard + 1) // shards)
+        part = self.points.chosen(index[mine].to(device))
         with model.autocast(device):
             sdf, gradient, _ = model.sdf(part.positions)
-        return self.weight * point_losses(sdf.float(), gradient.float(), part, precise).sum() / batch
+            before = model.sdf.sdf(part.before(share[mine].to(device)))
+        kept = point_losses(sdf.float(), gradient.float(), part, precise) + free_losses(before.float(), part)
+        return self.weight * kept.sum() / batch

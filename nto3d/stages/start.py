@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.fields.sdf import SdfField
-from nto3d.stages.pull import SurfacePoints, point_losses
+from nto3d.stages.pull import SurfacePoints, free_losses, point_losses
 
 STEPS, POINTS = 200, 4096  # of Adam, and a step
 LEVELS = 4  # of the hash grid: coarse ones suffice, and stay smooth
@@ -51,6 +51,8 @@ def fit_to_distance(sdf: SdfField, start: Tensor, seed: int, points: SurfacePoin
             some = points.chosen(index)
             distance, gradient, _ = sdf(some.positions)
             loss = loss + KNOWN * point_losses(distance.float(), gradient.float(), some).mean()
+            share = torch.rand(len(some), generator=generator).to(start.device)
+            loss = loss + KNOWN * free_losses(sdf.sdf(some.before(share)).float(), some).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

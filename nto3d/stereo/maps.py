@@ -50,17 +50,22 @@ class StereoMaps:
     normals: FloatArray
     confidence: FloatArray
 
-    def points(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Known points [N, 3], their normals [N, 3] and confidence [N], float32, normalized frame, view after view."""
-        found = []
+    def points(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Known points [N, 3], view after view, normalized frame, float32.
+
+        And their normals [N, 3], unit directions to the cameras that see them [N, 3], and confidence [N].
+        """
+        found, towards = [], []
         for view, depth in enumerate(self.depths):
             rows, columns = np.nonzero(depth > 0)
             xy = np.stack([columns, rows], axis=-1).astype(np.float64)
-            found.append(
-                unproject(self.cameras.intrinsics[view], self.cameras.cam_to_world[view], xy, depth[rows, columns])
-            )
+            pose = self.cameras.cam_to_world[view]
+            found.append(unproject(self.cameras.intrinsics[view], pose, xy, depth[rows, columns]))
+            way = pose[:, 3] - found[-1]
+            towards.append(way / np.linalg.norm(way, axis=1, keepdims=True))
         known = self.depths > 0
-        return np.concatenate(found).astype(np.float32), self.normals[known], self.confidence[known]
+        positions, ways = (np.concatenate(values).astype(np.float32) for values in (found, towards))
+        return positions, self.normals[known], ways, self.confidence[known]
 
 
 @dataclass(frozen=True)

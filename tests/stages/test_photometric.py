@@ -101,7 +101,7 @@ def test_the_true_surface_agrees_and_a_shifted_one_does_not(level: int) -> None:
     true = term().agreement(view, xy, points, points, corners(), level)
     shifted = term().agreement(view, xy, points * 1.05, points, corners(RADIUS * 1.05), level)
     tilted = term().agreement(view, xy, points, points + torch.tensor([0.0, 0.0, 0.5]), corners(), level)
-    assert float(true.weight.mean()) > 0.8
+    assert float(true.weight.mean()) > 0.75
     assert float(true.loss[true.weight > 0].mean()) < 0.06
     assert float(shifted.loss[shifted.weight > 0].mean()) > 5 * float(true.loss[true.weight > 0].mean())
     assert float(tilted.loss[tilted.weight > 0].mean()) > 2 * float(true.loss[true.weight > 0].mean())

@@ -56,7 +56,7 @@ def test_depth_and_normal_of_a_slanted_plane(tilt: float) -> None:
 
 def test_points_and_normals_of_a_ball() -> None:
     maps, _ = found(ball_of(0.6), [float(angle) for angle in range(-45, 60, 15)])
-    points, normals, confidence = maps.points()
+    points, normals, _, confidence = maps.points()
     sure = confidence > 0.3
     assert sure.sum() > 2000
     radius = np.linalg.norm(points[sure], axis=1)
@@ -174,14 +174,16 @@ def test_what_lies_behind_the_unit_sphere_is_found_if_asked() -> None:
 
 def test_points_lie_where_the_maps_say() -> None:
     maps, _ = found(plane_at(0.1))
-    points, normals, confidence = maps.points()
+    points, normals, towards, confidence = maps.points()
     row, column = np.argwhere(maps.depths[0] > 0)[0]
     xy, z = np.array([column, row], dtype=float), maps.depths[0, row, column]
     expected = unproject(maps.cameras.intrinsics[0], maps.cameras.cam_to_world[0], xy, z)
     np.testing.assert_allclose(points[0], expected, atol=1e-5)
+    way = maps.cameras.centers[0] - points[0]
+    np.testing.assert_allclose(towards[0], way / np.linalg.norm(way), atol=1e-5)
     assert (normals[0] == maps.normals[0, row, column]).all()
     assert confidence[0] == maps.confidence[0, row, column]
-    assert len(points) == len(normals) == len(confidence) == (maps.depths > 0).sum()
+    assert len(points) == len(normals) == len(towards) == len(confidence) == (maps.depths > 0).sum()
 
 
 @pytest.mark.gpu
