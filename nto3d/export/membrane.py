@@ -17,10 +17,10 @@ from scipy.sparse.linalg import splu
 from nto3d.export.visibility import median_edge
 from nto3d.types import BoolArray, FloatArray, Mesh
 
-TENSION = 0.03  # share of the diagonal: the membrane goes on as the surface does so far, farther in it is flat
+TENSION = 0.1  # share of the diagonal: so far the membrane goes on as the surface does, farther in it is flat
 CLUSTER, SOFTENED = 4.0, 2  # width of a cluster in edges, and averages over neighbours that make its outline soft
 RIDGE = 1e-9  # share of the coarse system's diagonal that is added to it
-PRECISION, STEPS = 1e-5, 500  # of the solution, as a share of the first guess's error; the most steps towards it
+PRECISION, STEPS = 1e-4, 500  # of the solution, as a share of the first guess's error; the most steps towards it
 
 
 class Membrane:

@@ -13,9 +13,11 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import ConvexHull, QhullError
 
 from nto3d.export.clean import clean_mesh, with_faces
 from nto3d.export.membrane import Membrane, blurred, neighbours_of
+from nto3d.export.visibility import median_edge
 from nto3d.geometry.normals import unit
 from nto3d.kernels.raycast import MeshCaster
 from nto3d.types import BoolArray, FloatArray, IntArray, Mesh
@@ -25,6 +27,8 @@ BLURS = 10  # averages over neighbours, in which two or three edges count
 LEAST_UNSEEN, LEAST_SEEN = 40, 300  # vertices; smaller islands of unseen and of seen surface are noise
 BAND, PULL = 0.95, 0.1  # blurred label from where on nothing moves; how a vertex of the border clings to its place
 TRIES, HOLD = 5, 10.0  # rounds of holding back what would pass through seen surface, and how firmly it is held
+ROOM = 0.5  # edges by which the membrane may stick out of the convex hull of the seen surface
+PLANES, FANNED = 200, 10.0  # of the hull that are looked at, and 1 / difference of normals within one of them
 
 
 def close_unseen(mesh: Mesh) -> Mesh:
@@ -47,7 +51,7 @@ def close_unseen(mesh: Mesh) -> Mesh:
         return mesh
     free, pull = _looseness(mesh, unseen)
     membrane = Membrane(mesh, free)
-    moved = _held_back(mesh, membrane, pull)
+    moved = _held_back(mesh, membrane, pull, unseen)
     colors = mesh.colors
     if colors is not None:
         colors = np.rint(membrane.solve(colors.astype(np.float64), pull)).clip(0, 255).astype(np.uint8)
@@ -107,26 +111,32 @@ def _looseness(mesh: Mesh, unseen: BoolArray) -> tuple[BoolArray, FloatArray]:
     return unseen | (share < BAND), np.where(unseen, 0.0, PULL * sure.clip(0.1, 1) ** 2)
 
 
-def _held_back(mesh: Mesh, membrane: Membrane, pull: FloatArray) -> FloatArray:
+def _held_back(mesh: Mesh, membrane: Membrane, pull: FloatArray, unseen: BoolArray) -> FloatArray:
     """The vertices [M, 3] of the membrane, moved so that no way leads through surface that stays where it is.
 
-    What would pass through is stopped half way to it, and the rest of the membrane follows. What still does after some
-    rounds goes back together with its patch.
+    What would pass through is stopped half way to it, what would stick out of the convex hull of the seen surface (the
+    bottom of a box bulging into its table) is stopped there, and the rest of the membrane follows. What still passes
+    through after some rounds goes back together with its patch.
     """
     moved = membrane.solve(mesh.vertices, pull)
     stays: BoolArray = np.all(~membrane.free[mesh.faces], axis=1)
     if not stays.any():
         return moved
-    caster = MeshCaster(with_faces(mesh, stays))
+    caster, planes = MeshCaster(with_faces(mesh, stays)), _hull_planes(mesh.vertices[~unseen])
+    room = ROOM * median_edge(mesh)
     held, stops = np.zeros(len(moved), dtype=np.bool_), mesh.vertices.copy()
     for _ in range(TRIES):
+        outside, beside = np.zeros_like(held), moved.copy()
+        outside[membrane.free], beside[membrane.free] = _outside(planes, moved[membrane.free], room)
         through = membrane.free & caster.blocked(mesh.vertices, moved)
-        if not through.any():
+        if not through.any() and not (outside & ~held).any():
             return moved
-        origins = mesh.vertices[through]
-        ways = unit(moved[through] - origins)
-        stops[through] = origins + ways * caster.cast(origins, ways).distance[:, None] / 2
-        held |= through
+        stops[outside] = beside[outside]
+        if through.any():
+            origins = mesh.vertices[through]
+            ways = unit(moved[through] - origins)
+            stops[through] = origins + ways * caster.cast(origins, ways).distance[:, None] / 2
+        held |= through | outside
         goals = np.where(held[:, None], stops, mesh.vertices)
         moved = membrane.solve(goals, np.where(held, HOLD, pull), start=moved)
     for share in (0.5, 0.25, 0.0):
@@ -134,6 +144,35 @@ def _held_back(mesh: Mesh, membrane: Membrane, pull: FloatArray) -> FloatArray:
         back = membrane.free & np.isin(membrane.patch, membrane.patch[through])
         moved = np.where(back[:, None], mesh.vertices + share * (moved - mesh.vertices), moved)
     return moved
+
+
+def _hull_planes(points: FloatArray) -> FloatArray:
+    """Outward unit normals and offsets [K, 4] of planes around points [N, 3], along the largest faces of their hull.
+
+    There are none around points that lie in a plane.
+    """
+    try:
+        hull = ConvexHull(points)
+    except QhullError:
+        return np.zeros((0, 4))
+    corners = points[hull.simplices]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    normals = hull.equations[:, :3]
+    _, group = np.unique(np.rint(normals * FANNED), axis=0, return_inverse=True)
+    total = np.stack([np.bincount(group.reshape(-1), weights=area * axis) for axis in normals.T], axis=1)
+    largest = np.argsort(-np.linalg.norm(total, axis=1), kind="stable")[:PLANES]
+    facing = unit(total[largest].astype(np.float64))
+    return np.concatenate([facing, -(points[hull.vertices] @ facing.T).max(axis=0)[:, None]], axis=1)
+
+
+def _outside(planes: FloatArray, points: FloatArray, room: float) -> tuple[BoolArray, FloatArray]:
+    """Which points [N, 3] lie more than `room` beyond a plane [N], and all points moved back to their farthest one."""
+    if not len(planes):
+        return np.zeros(len(points), dtype=np.bool_), points
+    over = points @ planes[:, :3].T + planes[:, 3]
+    farthest = over.argmax(axis=1)
+    beyond = over.max(axis=1)
+    return beyond > room, points - planes[farthest, :3] * beyond.clip(0.0)[:, None]
 
 
 def _without_unseen_pieces(mesh: Mesh, unseen: BoolArray) -> tuple[Mesh, BoolArray]:

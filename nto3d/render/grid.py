@@ -74,6 +74,10 @@ class OccupancyGrid(nn.Module):
         """Edge of a cell, normalized units."""
         return 2.0 / self.resolution
 
+    def reach(self, inv_std: float) -> float:
+        """Distance from the surface, normalized units, within which a refresh keeps cells at a sharpness."""
+        return self.cell_size + LOGIT / inv_std
+
     @torch.no_grad()
     def refresh(
         self, sdf: Callable[[Tensor], Tensor], inv_std: float, near: float | None = None, stride: int = 1
@@ -90,7 +94,7 @@ class OccupancyGrid(nn.Module):
             self._look_coarsely(sdf, stride)
         else:
             self._look(sdf, near)
-        reach = self.cell_size + LOGIT / inv_std
+        reach = self.reach(inv_std)
         nearest = -functional.max_pool3d(-self.distance.abs()[None, None], 2, stride=1)[0, 0]
         self.cells.copy_((nearest < reach) & (self.hull != 0))
         self._march_cells = None

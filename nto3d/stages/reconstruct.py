@@ -23,7 +23,7 @@ from nto3d.training.parallel import Losses, Shard
 from nto3d.types import RayBatch, RenderOutput
 
 FULL_REFRESH = 8  # every so many refreshes of the grid look at the whole hull
-NEAR = 0.12  # the others look at corners within this distance of the surface, normalized units
+NEAR, REACHES = 0.12, 1.5  # the others look at corners so near to the surface: normalized units, and `grid.reach`
 FEWEST_RAYS = 64
 CRISP = 100.0  # sharpness from which on the surface counts as crisp: it moves slowly, its weight sits in few samples
 SOFT_OFTEN, SOFT_STRIDE = 4, 2  # until then the grid is refreshed so many times as often, at every other corner
@@ -99,7 +99,8 @@ class Reconstruction:
                 self.model.refresh_grid(stride=SOFT_STRIDE)
         elif step % every == 0:
             whole = step // every % FULL_REFRESH == 0 or not self._crisp
-            self.model.refresh_grid(near=None if whole else NEAR)
+            near = min(NEAR, REACHES * self.model.grid.reach(float(self.model.inv_std.detach())))
+            self.model.refresh_grid(near=None if whole else near)
             self._crisp = True
 
     def shards(self, step: int, count: int) -> list[Shard]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from nto3d.export import membrane as membrane_module
 from nto3d.export.membrane import Membrane, blurred, neighbours_of
 from nto3d.types import Mesh
 
@@ -26,6 +27,13 @@ def middle(margin: int) -> np.ndarray:
     return inside.reshape(-1)
 
 
+@pytest.fixture
+def _precise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many steps, so that a solution can be compared."""
+    monkeypatch.setattr(membrane_module, "PRECISION", 1e-6)
+
+
+@pytest.mark.usefixtures("_precise")
 def test_a_plane_stays_a_plane() -> None:
     mesh, free = sheet(), middle(4)
     plane = mesh.vertices @ np.array([[0.1], [-0.2], [0.0]]) + 3
@@ -35,6 +43,7 @@ def test_a_plane_stays_a_plane() -> None:
     np.testing.assert_array_equal(found[~free], plane[~free])
 
 
+@pytest.mark.usefixtures("_precise")
 def test_a_sheet_that_is_pulled_equals_the_dense_solution() -> None:
     mesh, free = sheet(), middle(6)
     rng = np.random.default_rng(1)

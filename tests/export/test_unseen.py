@@ -57,6 +57,15 @@ def test_the_underside_of_a_box_becomes_flat_and_stays_closed() -> None:
     np.testing.assert_array_equal(closed.seen[still], mesh.seen[still])
 
 
+def test_the_membrane_stays_within_the_hull_of_what_is_seen() -> None:
+    """The walls go on downwards, so a plate without bounds would bulge below them."""
+    mesh = extract_surface(box, resolution=96, lower=[-0.8] * 3, upper=[0.8] * 3)
+    seen = np.where(mesh.vertices[:, 2] < 0.2, 0, 5).astype(np.uint16)
+    closed = close_unseen(Mesh(mesh.vertices, mesh.faces, None, seen))
+    assert closed.vertices[:, 2].min() > 0.2 - 0.02 * DIAGONAL
+    assert np.abs(closed.vertices[:, :2]).max() < HALF + 0.01 * DIAGONAL
+
+
 def test_the_membrane_takes_its_colours_from_the_border() -> None:
     closed = close_unseen(on_the_ground())
     assert closed.colors is not None
