@@ -28,6 +28,7 @@ LEAST_UNSEEN, LEAST_SEEN = 40, 300  # vertices; smaller islands of unseen and of
 BAND, PULL = 0.95, 0.1  # blurred label from where on nothing moves; how a vertex of the border clings to its place
 TRIES, HOLD = 5, 10.0  # rounds of holding back what would pass through seen surface, and how firmly it is held
 ROOM = 0.5  # edges by which the membrane may stick out of the convex hull of the seen surface
+CHUNK = 2**14  # vertices at a time
 PLANES, FANNED = 200, 10.0  # of the hull that are looked at, and 1 / difference of normals within one of them
 
 
@@ -167,12 +168,14 @@ def _hull_planes(points: FloatArray) -> FloatArray:
 
 def _outside(planes: FloatArray, points: FloatArray, room: float) -> tuple[BoolArray, FloatArray]:
     """Which points [N, 3] lie more than `room` beyond a plane [N], and all points moved back to their farthest one."""
-    if not len(planes):
-        return np.zeros(len(points), dtype=np.bool_), points
-    over = points @ planes[:, :3].T + planes[:, 3]
-    farthest = over.argmax(axis=1)
-    beyond = over.max(axis=1)
-    return beyond > room, points - planes[farthest, :3] * beyond.clip(0.0)[:, None]
+    outside, back = np.zeros(len(points), dtype=np.bool_), points.copy()
+    for begin in range(0, len(points) if len(planes) else 0, CHUNK):
+        some = points[begin : begin + CHUNK]
+        over = some @ planes[:, :3].T + planes[:, 3]
+        farthest, beyond = planes[over.argmax(axis=1), :3], over.max(axis=1)
+        outside[begin : begin + CHUNK] = beyond > room
+        back[begin : begin + CHUNK] = some - farthest * beyond.clip(0.0)[:, None]
+    return outside, back
 
 
 def _without_unseen_pieces(mesh: Mesh, unseen: BoolArray) -> tuple[Mesh, BoolArray]:
