@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nto3d.kernels.patches import FAINT, SMALLEST_VARIANCE, Patches, PatchViews
+from nto3d.kernels.patch_steps import FAINT
+from nto3d.kernels.patches import SMALLEST_VARIANCE, Patches, PatchViews
 
 
 def read_bilinear(grey: Tensor, view: Tensor, xy: Tensor) -> Tensor:
