@@ -24,7 +24,7 @@ class LossConfig:
     color_weight: float = 1.0
     mask_weight: float = 0.1
     eikonal_weight: float = 0.05
-    curvature_weight: float = 0.15  # of changes of curvature; less where the pictures are sure of the surface
+    curvature_weight: float = 0.25  # of changes of curvature; less where the pictures are sure of the surface
     start_weight: float = 3.0  # of staying near to field.start=stereo, at first
     stereo_weight: float = 5.0  # of the points that field.start=stereo is sure of
     feature_weight: float = 0.1  # field.feature

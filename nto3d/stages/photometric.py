@@ -26,7 +26,7 @@ NEAREST, FARTHEST, BEST = 3.0, 45.0, 12.0  # degrees between the directions to a
 FACING = 0.25  # least cosine between the normal and the direction to a source
 PLAIN = 4.0  # grey values: a patch that varies so much counts half
 # Weights within a patch, see `kernels.patches.Patches`: a patch across an edge would pull the surface round it
-ALIKE, NEAR = 10.0, 2.0
+ALIKE, NEAR = 10.0, 2 / 3  # grey values, and half widths of the patch
 BAD = 1.0  # 1 - NCC beyond which a source says nothing
 LEVELS = 2  # of the pictures' pyramid; a level halves the resolution
 
@@ -89,7 +89,7 @@ class PhotometricTerm:
         sources = self._neighbours[view]
         seen = clear_sight(grid, point.detach(), normal.detach(), self._watchers, sources)
         sources = torch.where(seen, sources, -1)
-        patches = Patches(view.int(), xy.contiguous(), sources, self._half, 2.0**level, alike=ALIKE, near=NEAR)
+        patches = Patches(view.int(), xy.contiguous(), sources, self._half, 2.0**level, alike=ALIKE, near=NEAR * self._half)
         ncc, valid, variance = patch_ncc(point, normal, self._levels[level], patches)
         loss = torch.where(valid, 1.0 - ncc, 2.0)
         count = valid.sum(dim=1)
