@@ -89,7 +89,9 @@ class PhotometricTerm:
         sources = self._neighbours[view]
         seen = clear_sight(grid, point.detach(), normal.detach(), self._watchers, sources)
         sources = torch.where(seen, sources, -1)
-        patches = Patches(view.int(), xy.contiguous(), sources, self._half, 2.0**level, alike=ALIKE, near=NEAR * self._half)
+        patches = Patches(
+            view.int(), xy.contiguous(), sources, self._half, 2.0**level, alike=ALIKE, near=NEAR * self._half
+        )
         ncc, valid, variance = patch_ncc(point, normal, self._levels[level], patches)
         loss = torch.where(valid, 1.0 - ncc, 2.0)
         count = valid.sum(dim=1)
