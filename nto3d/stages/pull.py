@@ -63,7 +63,10 @@ class SurfacePoints:
         """
         if len(self) <= most:
             return self
-        _, cell = torch.unique((self.positions / CELL).floor().int(), dim=0, return_inverse=True)
+        place = (self.positions / CELL).floor().long()
+        x, y, z = (place - place.amin(dim=0)).unbind(dim=1)
+        key = (x * (y.amax() + 1) + y) * (z.amax() + 1) + z
+        _, cell = torch.unique(key, return_inverse=True)
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(cell.device)
         order = order[torch.argsort(cell[order], stable=True)]  # cell after cell, at random within
         count = torch.bincount(cell)
