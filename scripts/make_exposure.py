@@ -15,8 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from nto3d.data.dtu import IMAGE_FOLDERS
+
 GAIN, OFFSET = (0.7, 1.4), 0.05  # least and most gain; largest offset, as a share of the full range
 NAME = "exposure.json"
+SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def copy_scene(scene: Path, out: Path, seed: int) -> None:
@@ -25,10 +28,22 @@ def copy_scene(scene: Path, out: Path, seed: int) -> None:
     Raises:
         OSError: a file cannot be read or written, or `out` is there already.
     """
+    if not scene.is_dir():
+        raise OSError(f"{scene}: expected the folder of a scene, found none")
+    if out.exists():
+        raise OSError(f"{out}: expected a new folder, it is there already")
+    names = [
+        path.relative_to(scene)
+        for folder in IMAGE_FOLDERS
+        for path in sorted((scene / folder).glob("*"))
+        if path.suffix.lower() in SUFFIXES
+    ]
+    if not names:
+        raise OSError(f"{scene}: expected pictures (.png, .jpg) in a folder {' or '.join(IMAGE_FOLDERS)}, found none")
     shutil.copytree(scene, out)
     rng = np.random.default_rng(seed)
     exposures: dict[str, dict[str, float]] = {}
-    for path in sorted((out / "image").glob("*.png")):
+    for path in [out / name for name in names]:
         gain, offset = rng.uniform(*GAIN), rng.uniform(-OFFSET, OFFSET)
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
@@ -49,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="new folder")
     parser.add_argument("--seed", type=int, default=0, help="other seeds give other exposures (default: 0)")
     given = parser.parse_args(arguments)
+    if given.seed < 0:
+        parser.error(f"--seed: expected 0 or more, got {given.seed}")
     try:
         copy_scene(given.scene, given.out, given.seed)
     except OSError as error:

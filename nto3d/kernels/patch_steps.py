@@ -154,7 +154,10 @@ def correlate(
                             good = bool(False)
             if good:
                 base = other * wide * high
-                zero = _read(grey, base, wide, high, 0.0, 0.0)[0]  # any constant serves that keeps the sums small
+                # Values are taken relative to that of the patch's middle: float32 could not tell large sums apart
+                there = epipole * (tilt[0] * middle[0] + tilt[1] * middle[1] + tilt[2])
+                there += carry * wp.vec3(middle[0], middle[1], 1.0) * away
+                zero = _read(grey, base, wide, high, there[0] / there[2], there[1] / there[2])[0]
                 k = int(0)
                 for j in range(-half, half + 1):
                     qv = middle[1] + float(j) * step

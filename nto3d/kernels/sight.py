@@ -149,11 +149,12 @@ def _look(
                     free = _shown(project, masks, view, point[item])
             if free:
                 to = wp.normalize((centers[view] + one) / size - x)
-                # To where the line leaves the sphere of interest
+                # To the camera, or to where the line leaves the sphere of interest
                 start = x * size - one
                 middle = -wp.dot(start, to)
                 nearest = start + to * middle
                 last = (middle + wp.sqrt(wp.max(1.0 - wp.dot(nearest, nearest), 0.0))) / size
+                last = wp.min(last, wp.length((centers[view] + one) / size - x))
                 t = float(0.0)
                 while free and t < last:
                     d = _distance(grid, x + to * t) / size

@@ -61,7 +61,7 @@ class PhotometricTerm:
         device: torch.device,
         *,
         half: int = 3,
-        sources: int = 6,
+        sources: int,
     ) -> None:
         grey = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in scene.images])
         self._levels = []

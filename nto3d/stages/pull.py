@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nto3d.errors import InputError
 from nto3d.stages.model import SurfaceModel
 
 MOST, CELL = 100_000, 1 / 64  # points that are kept, evenly over cells of this width (normalized units)
@@ -67,10 +68,13 @@ class SurfacePoints:
         x, y, z = (place - place.amin(dim=0)).unbind(dim=1)
         key = (x * (y.amax() + 1) + y) * (z.amax() + 1) + z
         _, cell = torch.unique(key, return_inverse=True)
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(cell.device)
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self), generator=generator).to(cell.device)
         order = order[torch.argsort(cell[order], stable=True)]  # cell after cell, at random within
         count = torch.bincount(cell)
         rank = torch.arange(len(self), device=cell.device) - (count.cumsum(0) - count)[cell[order]]
+        again = torch.randperm(len(self), generator=generator).to(cell.device)  # cells of the last rank are drawn, too
+        order, rank = order[again], rank[again]
         return self.chosen(order[torch.argsort(rank, stable=True)[:most]].sort().values)
 
 
@@ -115,7 +119,16 @@ class StereoPull:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> StereoPull:
-        """Counterpart of `state_dict`."""
+        """Counterpart of `state_dict`.
+
+        Raises:
+            InputError: another version of nto3d wrote it, whose points say less.
+        """
+        for name in NAMES:
+            if name not in state:
+                raise InputError(
+                    f"checkpoint: expected stereo points with {name}, found none (another version of nto3d)"
+                )
         points = SurfacePoints(*(state[name] for name in NAMES))
         return cls(points, float(state["weight"]), int(state["steps"]), int(state["seed"]))
 

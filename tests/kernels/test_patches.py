@@ -107,6 +107,22 @@ def test_values_and_gradients_are_those_of_the_twin(
         assert (mine - theirs).abs().max() < 2e-3 * scale
 
 
+def test_bright_plain_sources_with_a_dark_corner() -> None:
+    """Sums of large values would swallow what a nearly plain patch has; a plain one has nothing at all."""
+    grey = noise()
+    grey[1:3] = 250 + grey[1:3] % 2
+    grey[3] = 200
+    grey[1:, 0, 0] = torch.tensor([0, 255, 255], dtype=torch.uint8)
+    views = PatchViews.of(cameras(), grey)
+    point, normal, patches = some_patches(60, "cpu", half=3)
+    ncc, valid, _ = patch_ncc(point, normal, views, patches)
+    expected, known, _ = patch_ncc_torch(point.double(), normal.double(), views, patches)
+    assert torch.equal(valid, known)
+    assert not valid[patches.sources == 3].any()
+    assert valid[(patches.sources == 1) | (patches.sources == 2)].float().mean() > 0.2
+    assert (ncc - expected).abs().max() < 1e-3
+
+
 def test_a_patch_of_the_true_plane_looks_the_same_everywhere() -> None:
     views = PatchViews.of(cameras(), pictures_of_a_plane())
     xy = torch.tensor([[20.0, 20.0], [31.0, 24.0], [40.0, 30.0]])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nto3d.kernels.sight import Watchers, clear_sight
+from nto3d.kernels.sight import Watchers, clear_sight, first_hits
 from tests.kernels.devices import DEVICES
 
 G = 64
@@ -73,3 +73,28 @@ def test_what_is_seen_aslant_does_not_count() -> None:
     views = torch.tensor([[0, 1]], dtype=torch.int32)
     assert clear_sight(grid, point, normal, watchers(centers, 0.3), views).tolist() == [[True, True]]
     assert clear_sight(grid, point, normal, watchers(centers, 0.4), views).tolist() == [[True, False]]
+
+
+def test_what_lies_behind_the_camera_or_outside_the_sphere_hides_nothing() -> None:
+    x = corners()
+    floor = x[..., 2] + 0.5
+    point, normal = torch.tensor([[0.0, 0.0, -0.5]]), torch.tensor([[0.0, 0.0, 1.0]])
+    ceiling = torch.minimum(floor, (x[..., 2] - 0.85).abs() - 0.05).contiguous()
+    centers, views = torch.tensor([[0.0, 0.0, 0.5], [0.0, 0.0, 3.0]]), torch.tensor([[0, 1]], dtype=torch.int32)
+    assert clear_sight(ceiling, point, normal, watchers(centers), views).tolist() == [[True, False]]
+    beyond = torch.minimum(floor, (x - torch.tensor([0.8, 0.8, 0.8])).norm(dim=-1) - 0.25).contiguous()
+    centers = torch.tensor([[2.4, 2.4, 3.4]])
+    assert clear_sight(beyond, point, normal, watchers(centers), views[:, :1]).tolist() == [[True]]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_rays_hit_a_ball_where_it_is(device: torch.device) -> None:
+    grid = (torch.linalg.vector_norm(corners(), dim=-1) - 0.5).to(device)
+    origins = torch.tensor([[0.0, 0.0, 3.0], [0.3, 0.0, 3.0], [0.6, 0.0, 3.0], [0.0, 2.0, 2.0]], device=device)
+    down = torch.tensor([0.0, 0.0, -1.0])
+    directions = torch.stack([down, down, down, torch.tensor([0.0, -1.0, -1.0]) / 2**0.5]).to(device)
+    hit = first_hits(grid, origins, directions).cpu()
+    expected = torch.tensor([2.5, 3.0 - 0.4, -1.0, 8**0.5 - 0.5])
+    assert hit[2] < 0.0
+    known = expected > 0.0
+    torch.testing.assert_close(hit[known], expected[known], atol=0.1 * 2.0 / G, rtol=0.0)

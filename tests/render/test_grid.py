@@ -52,6 +52,18 @@ def test_nothing_is_kept_outside_the_hull() -> None:
     assert bool((grid.cells[G // 2 :] > 0).any())
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_outside_the_hull_the_guide_is_the_distance_to_it(stride: int) -> None:
+    hull = torch.zeros(G, G, G, dtype=torch.bool)
+    hull[8:24, 8:24, 8:24] = True  # corners 8 to 24
+    grid = OccupancyGrid(hull)
+    for _ in range(2):
+        for corner, cells in (((3, 16, 16), 5.0), ((28, 27, 16), 5.0), ((24, 24, 26), 2.0), ((25, 26, 26), 3.0)):
+            assert float(grid.distance[corner]) == pytest.approx(cells * 2.0 / G)
+        grid.refresh(SphereSdf(0.3).sdf, 300.0, stride=stride)
+    assert float(grid.distance[16, 16, 16]) < 0.0
+
+
 def test_a_surface_that_moves_takes_its_cells_along() -> None:
     small, large = SphereSdf(0.3), SphereSdf(0.8)
     moved, fresh = OccupancyGrid(everywhere()), OccupancyGrid(everywhere())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -35,3 +36,40 @@ def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path, capsys: pytes
     scene = write_dtu_scene(tmp_path / "ball", views=2)
     assert main(["--scene", str(scene.path), "--out", str(scene.path)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scene", "nowhere"], "nowhere: expected the folder of a scene, found none"),
+        (["--scene", "empty"], "empty: expected pictures (.png, .jpg) in a folder image or images, found none"),
+        (["--scene", "empty", "--seed", "-1"], "--seed: expected 0 or more, got -1"),
+    ],
+)
+def test_bad_input_ends_with_one_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    try:
+        code = main([*arguments, "--out", "out"])
+    except SystemExit as end:
+        code = int(str(end.code))
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_jpegs_in_the_other_folder_are_altered(tmp_path: Path) -> None:
+    scene = write_dtu_scene(tmp_path / "ball", views=2)
+    (scene.path / "images").mkdir()
+    for path in (scene.path / "image").glob("*.png"):
+        cv2.imwrite(str(scene.path / "images" / f"{path.stem}.jpg"), cv2.imread(str(path)))
+    shutil.rmtree(scene.path / "image")
+    assert main(["--scene", str(scene.path), "--out", str(tmp_path / "out")]) == 0
+    before, after = (cv2.imread(str(folder / "images" / "000.jpg")) for folder in (scene.path, tmp_path / "out"))
+    assert np.abs(before.astype(int) - after).mean() > 1.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn import functional
 
+from nto3d.errors import InputError
 from nto3d.fields.sdf import SdfField
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.pull import (
@@ -117,6 +119,13 @@ def test_a_restored_pull_goes_on_as_before() -> None:
     assert torch.equal(pull.share(model, 7, 0, 1), again.share(model, 7, 0, 1))  # type: ignore[arg-type]
 
 
+def test_a_pull_of_another_version_is_refused() -> None:
+    state = StereoPull(on_a_ball(30), weight=2.0, steps=100, seed=4).state_dict()
+    del state["towards"]
+    with pytest.raises(InputError, match="expected stereo points with towards, found none"):
+        StereoPull.from_state(state)
+
+
 def test_points_are_thinned_alike_and_keep_together() -> None:
     points = on_a_ball(1000)
     few = points.thinned(100, seed=3)
@@ -133,6 +142,12 @@ def test_thinning_keeps_what_few_views_see() -> None:
     few = SurfacePoints(positions, up, up, torch.linspace(0.1, 1.0, 1010)).thinned(20, seed=1)
     assert (few.positions[:, 0] < 0.0).sum() == 10
     assert len(few.confidence.unique()) == 20
+
+
+def test_thinning_favours_no_side() -> None:
+    points = on_a_ball(60_000)
+    left = points.thinned(15_000, seed=2).normals[:, 0] < 0.0
+    assert abs(float(left.float().mean()) - 0.5) < 0.02
 
 
 def test_points_correct_a_rough_start() -> None:

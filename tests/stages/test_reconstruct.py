@@ -16,7 +16,7 @@ from nto3d.fields.sdf import SdfField
 from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
 from nto3d.render.grid import OccupancyGrid
 from nto3d.stages.model import SurfaceModel
-from nto3d.stages.reconstruct import Reconstruction
+from nto3d.stages.reconstruct import NEAR, Reconstruction
 from nto3d.training.parallel import Losses
 from nto3d.types import Cameras, Scene
 from tests.helpers import render_sphere, ring_cameras
@@ -194,3 +194,18 @@ def test_what_is_asked_between_steps_changes_nothing() -> None:
                 made.state_dict()
                 made.counts()
         assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("sharpness", [150.0, 2000.0])
+def test_quick_refreshes_look_wider_than_what_is_kept(sharpness: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, asked = objective(level(0.0)), list[float | None]()
+    made.model.sharpen(sharpness)
+    monkeypatch.setattr(made.model, "refresh_grid", lambda near: asked.append(near))
+    every = made.config.grid_every
+    for number in range(10):
+        made.prepare((1000 + number) * every)
+    quick = [value for value in asked if value is not None]
+    assert 0 < asked.count(None) <= 3  # the first, and every eighth
+    assert len(quick) >= 7
+    reach = made.model.grid.reach(sharpness)
+    assert all(min(NEAR, 1.2 * reach) <= value <= NEAR for value in quick)
