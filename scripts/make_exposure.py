@@ -15,7 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nto3d.data.dtu import IMAGE_FOLDERS
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
+    sys.path.insert(0, str(ROOT))
+
+from nto3d.data.dtu import IMAGE_FOLDERS  # noqa: E402
 
 GAIN, OFFSET = (0.7, 1.4), 0.05  # least and most gain; largest offset, as a share of the full range
 NAME = "exposure.json"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from scripts import make_exposure
 from scripts.make_exposure import main
 from tests.helpers import write_dtu_scene
 
@@ -62,6 +65,14 @@ def test_bad_input_ends_with_one_line(
     assert code == 2
     assert message in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_it_runs_as_a_file_from_anywhere(tmp_path: Path) -> None:
+    write_dtu_scene(tmp_path / "ball", views=2)
+    command = [sys.executable, make_exposure.__file__, "--scene", "ball", "--out", "out"]
+    done = subprocess.run(command, cwd=tmp_path, check=True, timeout=120, capture_output=True, text=True)
+    assert done.stdout == "wrote out\n"
+    assert (tmp_path / "out" / "exposure.json").is_file()
 
 
 def test_jpegs_in_the_other_folder_are_altered(tmp_path: Path) -> None:
