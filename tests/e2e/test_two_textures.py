@@ -25,8 +25,8 @@ from tests.e2e.two_textures import HELD_OUT, HIDING, VIEWS, TwoTextures, write_t
 
 SHORT = (
     *("scene=dtu", "scene.test_views=[1,9]", "segmenter=precomputed", "field=neus_feature", "trainer=smoke"),
-    # The paint repeats every five pixels, neighbours are 36 degrees apart: stereo and patches take one place for another,
-    # and the colours that stereo compares look as if exposures differed
+    # The paint repeats every five pixels, neighbours are 36 degrees apart: stereo and patches take one place for
+    # another, and the colours that stereo compares look as if exposures differed
     *("trainer.steps=400", "field.start=sphere", "field.exposure=off", "trainer.loss.patch_weight=0"),
     *("device=cpu", "threads=1", "logger=none", "evaluate.enabled=false", "evaluate.report=false"),
 )
