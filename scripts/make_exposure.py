@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
-from nto3d.data.dtu import IMAGE_FOLDERS  # noqa: E402
+from nto3d.data.dtu import IMAGE_FOLDERS, picture_files  # noqa: E402
+from nto3d.errors import InputError  # noqa: E402
 
 GAIN, OFFSET = (0.7, 1.4), 0.05  # least and most gain; largest offset, as a share of the full range
 NAME = "exposure.json"
-SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def copy_scene(scene: Path, out: Path, seed: int) -> None:
@@ -31,23 +31,19 @@ def copy_scene(scene: Path, out: Path, seed: int) -> None:
 
     Raises:
         OSError: a file cannot be read or written, or `out` is there already.
+        InputError: there is no picture in the folder of the pictures.
     """
     if not scene.is_dir():
         raise OSError(f"{scene}: expected the folder of a scene, found none")
     if out.exists():
         raise OSError(f"{out}: expected a new folder, it is there already")
-    names = [
-        path.relative_to(scene)
-        for folder in IMAGE_FOLDERS
-        for path in sorted((scene / folder).glob("*"))
-        if path.suffix.lower() in SUFFIXES
-    ]
-    if not names:
+    pictures = picture_files(scene, IMAGE_FOLDERS)
+    if pictures is None:
         raise OSError(f"{scene}: expected pictures (.png, .jpg) in a folder {' or '.join(IMAGE_FOLDERS)}, found none")
     shutil.copytree(scene, out)
     rng = np.random.default_rng(seed)
     exposures: dict[str, dict[str, float]] = {}
-    for path in [out / name for name in names]:
+    for path in [out / picture.relative_to(scene) for picture in pictures]:
         gain, offset = rng.uniform(*GAIN), rng.uniform(-OFFSET, OFFSET)
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
@@ -72,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--seed: expected 0 or more, got {given.seed}")
     try:
         copy_scene(given.scene, given.out, given.seed)
-    except OSError as error:
+    except (OSError, InputError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"wrote {given.out}")

@@ -58,7 +58,7 @@ def read_dtu(
     """
     if not path.is_dir():
         raise InputError(f"scene.path: expected a folder, there is none at {path}")
-    image_files = _pictures(path, IMAGE_FOLDERS)
+    image_files = picture_files(path, IMAGE_FOLDERS)
     if image_files is None:
         raise InputError(f"{path}: expected a folder {' or '.join(IMAGE_FOLDERS)} with pictures, there is none")
     views = len(image_files)
@@ -93,8 +93,15 @@ def _natural(file: Path) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
 
 
-def _pictures(path: Path, folders: Sequence[str]) -> list[Path] | None:
-    """The pictures in the first of the folders that exists, in the order of the cameras; None where none exists."""
+def picture_files(path: Path, folders: Sequence[str]) -> list[Path] | None:
+    """The pictures in the first of the folders that exists, in the order of the cameras; None where none exists.
+
+    Args:
+        path: of the scene. folders: names in it.
+
+    Raises:
+        InputError: there is no picture in the folder.
+    """
     folder = next((path / folder for folder in folders if (path / folder).is_dir()), None)
     if folder is None:
         return None
@@ -186,7 +193,7 @@ def _check_viewpoints(file: Path, cam_to_world: FloatArray) -> None:
 
 
 def _read_masks(path: Path, views: int, downscale: int, full_size: tuple[int, int], required: bool) -> BoolArray | None:
-    files = _pictures(path, MASK_FOLDERS)
+    files = picture_files(path, MASK_FOLDERS)
     if files is None:
         if required:
             raise InputError(

@@ -35,13 +35,14 @@ class Membrane:
 
     Attributes:
         free: see above. patch: [M], labels of the connected parts of the free vertices.
+        edge: median length of the mesh's edges.
     """
 
     def __init__(self, mesh: Mesh, free: BoolArray) -> None:
         neighbours = neighbours_of(mesh)
         degree = np.asarray(neighbours.sum(axis=1)).clip(1)
         laplacian = sparse.diags_array(1 / degree) @ neighbours - sparse.eye_array(len(free), format="csr")
-        edge = median_edge(mesh)
+        self.edge = edge = median_edge(mesh)
         reach = TENSION * float(np.linalg.norm(np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0))) / edge
         stretch = (sparse.diags_array(degree) - neighbours) / degree.mean()
         self.free = free

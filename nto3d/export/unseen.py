@@ -17,7 +17,6 @@ from scipy.spatial import ConvexHull, QhullError
 
 from nto3d.export.clean import clean_mesh, with_faces
 from nto3d.export.membrane import Membrane, blurred, neighbours_of
-from nto3d.export.visibility import median_edge
 from nto3d.geometry.normals import unit
 from nto3d.kernels.raycast import MeshCaster
 from nto3d.types import BoolArray, FloatArray, IntArray, Mesh
@@ -124,7 +123,7 @@ def _held_back(mesh: Mesh, membrane: Membrane, pull: FloatArray, unseen: BoolArr
     if not stays.any():
         return moved
     caster, planes = MeshCaster(with_faces(mesh, stays)), _hull_planes(mesh.vertices[~unseen])
-    room = ROOM * median_edge(mesh)
+    room = ROOM * membrane.edge
     held, stops = np.zeros(len(moved), dtype=np.bool_), mesh.vertices.copy()
     for _ in range(TRIES):
         outside, beside = np.zeros_like(held), moved.copy()

@@ -55,6 +55,15 @@ def _distance(grid: wp.array(dtype=wp.float32, ndim=3), x: wp.vec3) -> float:  #
     return wp.lerp(wp.lerp(a, b, fy), wp.lerp(c, d, fy), fx)
 
 
+@wp.func
+def _within_sphere(origin: wp.vec3, to: wp.vec3) -> wp.vec2:
+    """Where a line enters and leaves the sphere of interest, along its unit direction."""
+    middle = -wp.dot(origin, to)
+    nearest = origin + to * middle
+    half = wp.sqrt(wp.max(1.0 - wp.dot(nearest, nearest), 0.0))
+    return wp.vec2(middle - half, middle + half)
+
+
 @wp.kernel(module="nto3d.sight", enable_backward=False)
 def _trace(
     grid: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [G + 1]^3
@@ -73,12 +82,9 @@ def _trace(
     while ray < end:
         x = (origin[ray] + wp.vec3(1.0, 1.0, 1.0)) / size
         to = direction[ray]
-        # Between entry and exit of the sphere of interest, in cells
-        middle = -wp.dot(origin[ray], to)
-        nearest = origin[ray] + to * middle
-        half = wp.sqrt(wp.max(1.0 - wp.dot(nearest, nearest), 0.0))
-        t = wp.max(middle - half, 0.0) / size
-        last = (middle + half) / size
+        within = _within_sphere(origin[ray], to)
+        t = wp.max(within[0], 0.0) / size
+        last = within[1] / size
         found = float(-1.0)
         before = float(1.0)
         step = float(0.0)
@@ -150,10 +156,7 @@ def _look(
             if free:
                 to = wp.normalize((centers[view] + one) / size - x)
                 # To the camera, or to where the line leaves the sphere of interest
-                start = x * size - one
-                middle = -wp.dot(start, to)
-                nearest = start + to * middle
-                last = (middle + wp.sqrt(wp.max(1.0 - wp.dot(nearest, nearest), 0.0))) / size
+                last = _within_sphere(x * size - one, to)[1] / size
                 last = wp.min(last, wp.length((centers[view] + one) / size - x))
                 t = float(0.0)
                 while free and t < last:

@@ -16,6 +16,7 @@ import warp as wp
 from torch import Tensor
 
 from nto3d.geometry.cameras import unproject
+from nto3d.geometry.normals import unit
 from nto3d.kernels.launch import start
 from nto3d.kernels.patchmatch import NONE, Planes, Views
 from nto3d.kernels.patchmatch_steps import confirm, improve, sweep
@@ -61,8 +62,7 @@ class StereoMaps:
             xy = np.stack([columns, rows], axis=-1).astype(np.float64)
             pose = self.cameras.cam_to_world[view]
             found.append(unproject(self.cameras.intrinsics[view], pose, xy, depth[rows, columns]))
-            way = pose[:, 3] - found[-1]
-            towards.append(way / np.linalg.norm(way, axis=1, keepdims=True))
+            towards.append(unit(pose[:, 3] - found[-1]))
         known = self.depths > 0
         positions, ways = (np.concatenate(values).astype(np.float32) for values in (found, towards))
         return positions, self.normals[known], ways, self.confidence[known]
