@@ -107,6 +107,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "trainer.image_every": (0, 10_000_000),
     "trainer.loss.color_weight": (0.0, _BIG),
     "trainer.loss.mask_weight": (0.0, _BIG),
+    "trainer.loss.empty_weight": (0.0, _BIG),
     "trainer.loss.eikonal_weight": (0.0, _BIG),
     "trainer.loss.curvature_weight": (0.0, _BIG),
     "trainer.loss.start_weight": (0.0, _BIG),

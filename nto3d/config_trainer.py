@@ -23,6 +23,7 @@ class LossConfig:
     color: ColorLoss = ColorLoss.huber
     color_weight: float = 1.0
     mask_weight: float = 0.1
+    empty_weight: float = 0.05  # without masks: of any surface, so that the background explains what it can
     eikonal_weight: float = 0.05
     curvature_weight: float = 0.25  # of changes of curvature; less where the pictures are sure of the surface
     start_weight: float = 3.0  # of staying near to field.start=stereo, at first

@@ -103,7 +103,7 @@ class LiftRun:
         exposures: Exposures | None = None,
     ) -> None:
         everything = dataclasses.replace(config.scene, masks=MaskUse.none)
-        loss = dataclasses.replace(config.trainer.loss, mask_weight=config.lift.mask_weight)
+        loss = dataclasses.replace(config.trainer.loss, mask_weight=config.lift.mask_weight, empty_weight=0.0)
         trainer = dataclasses.replace(config.trainer, max_rays=config.lift.max_rays, loss=loss)
         self.config = dataclasses.replace(config, scene=everything, trainer=trainer)
         self.scene, self.device, self.run_dir, self.exposures = scene, device, run_dir, exposures

@@ -184,6 +184,9 @@ class Reconstruction:
         color, error = color.sum() / inside, squared.sum() / inside
         slope = losses.eikonal(out.gradients).sum() / (max(out.samples, 1) * shards)
         total = weights.color_weight * color + weights.mask_weight * mask + weights.eikonal_weight * slope
+        if not self.sampler.with_masks:
+            # A surface painted like the sky, once there, looks as right as the sky behind it
+            total = total + weights.empty_weight * out.opacity.sum() / whole
         surface = self._surface.losses(rays, out, more, self._level, weights.curvature_weight > 0.0)
         bend, patch = surface.bend / whole, surface.patch / max(patches, 1.0)
         pull = self._pull(out, shards)

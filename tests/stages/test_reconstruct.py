@@ -33,8 +33,8 @@ def trainer(**values: object) -> TrainerConfig:
     return config
 
 
-def objective(start: Tensor | None, config: TrainerConfig | None = None) -> Reconstruction:
-    """Of a sphere of radius 0.4 as the first surface; the pictures show one of 0.5."""
+def objective(start: Tensor | None, config: TrainerConfig | None = None, masked: bool = True) -> Reconstruction:
+    """Of a sphere of radius 0.4 as the first surface; the pictures show one of 0.5, and masks of it if `masked`."""
     intrinsics, cam_to_world = ring_cameras(3, SIZE)
     pictures = [render_sphere(k, pose, SIZE) for k, pose in zip(intrinsics, cam_to_world, strict=True)]
     scene = Scene(
@@ -57,7 +57,7 @@ def objective(start: Tensor | None, config: TrainerConfig | None = None) -> Reco
         OccupancyGrid(torch.ones(G, G, G, dtype=torch.bool)),
         torch.from_numpy(scene.cameras.centers),
     )
-    sampler = RaySampler(scene, scene.train, "cpu", seed=0, masks=scene.masks)
+    sampler = RaySampler(scene, scene.train, "cpu", seed=0, masks=scene.masks if masked else None)
     return Reconstruction(model, sampler, config or trainer(), seed=0, start=start)
 
 
@@ -123,6 +123,27 @@ def test_the_loss_contains_the_pull() -> None:
     loss, scalars = batch(objective(level(5.0)), 0)
     plain, _ = batch(objective(None), 0)
     torch.testing.assert_close(loss, plain + scalars["start"])
+
+
+def emptiness(masked: bool, count: int = 1) -> Tensor:
+    """What `empty_weight=2` adds to the loss."""
+    with_weight, without = (objective(None, masked=masked) for _ in range(2))
+    with_weight.config.loss.empty_weight, without.config.loss.empty_weight = 2.0, 0.0
+    return batch(with_weight, 0, count)[0] - batch(without, 0, count)[0]
+
+
+def test_without_masks_any_surface_costs() -> None:
+    made = objective(None, masked=False)
+    rays = made.sampler.sample(made._ray_count(), 0)  # those of step 0
+    jitter = torch.rand(len(rays), generator=torch.Generator().manual_seed(0))
+    opacity = made.model.render(rays, made.step_size(), jitter, 0.0, 0.0).opacity
+    assert 0.05 < float(opacity.detach().mean()) < 0.9
+    torch.testing.assert_close(emptiness(masked=False), 2.0 * opacity.mean(), rtol=0.05, atol=0.0)
+    torch.testing.assert_close(emptiness(masked=False, count=4), emptiness(masked=False), rtol=1e-3, atol=0.0)
+
+
+def test_with_masks_the_masks_decide() -> None:
+    assert emptiness(masked=True) == 0.0
 
 
 def test_shards_add_up_to_the_whole_pull() -> None:
