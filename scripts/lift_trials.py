@@ -3,11 +3,14 @@
     python scripts/lift_trials.py trials=clicks [count=10] [seed=0] [scene=...] [OVERRIDES]
     python scripts/lift_trials.py trials=damage [scene=dtu scene.path=FOLDER scene.downscale=2] [OVERRIDES]
     python scripts/lift_trials.py trials=rounds [OVERRIDES]
+    python scripts/lift_trials.py trials=objects [recipes=[patchwork,touching]] [count=5] [seed=0] [OVERRIDES]
 
 `clicks`: random clicks inside the target in random training views. `damage`: the first mask with a fifth cut away, with
 a foreign patch, spilt over its outline. `rounds`: the click projected once (`lift.max_rounds=0`) against all rounds,
-with points, points and box, and everything as prompts. The scene needs masks to compare with; they are used for nothing
-else. Geometry is fitted once for all trials. Prints a table; `out=FOLDER` keeps the masks, rounds and a trials.csv.
+with points, points and box, and everything as prompts. `objects`: a random click each on the targets of `count` scenes
+of every recipe, which are made first: many-coloured ones, some that touch their neighbours, some in the colours of the
+table, some cut by the picture's border. The scene needs masks to compare with; they are used for nothing else. Geometry
+is fitted once a scene. Prints a table; `out=FOLDER` keeps the scenes, masks, rounds and a trials.csv.
 """
 
 from __future__ import annotations
@@ -32,9 +35,10 @@ from omegaconf import MISSING  # noqa: E402
 from nto3d.build import build_device  # noqa: E402
 from nto3d.build_exposure import find_exposures  # noqa: E402
 from nto3d.cli import compose_config, guarded  # noqa: E402
-from nto3d.config import Config, PromptsConfig, PromptUse  # noqa: E402
+from nto3d.config import Config, PromptsConfig, PromptUse, Reader  # noqa: E402
 from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
+from nto3d.data.synthetic import make_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.evaluate.damage import DAMAGES  # noqa: E402
 from nto3d.evaluate.masks import iou  # noqa: E402
@@ -42,6 +46,7 @@ from nto3d.files import write_atomic  # noqa: E402
 from nto3d.run_lift import LiftRun  # noqa: E402
 from nto3d.types import Mask, Scene  # noqa: E402
 
+RECIPES = ("patchwork", "touching", "camouflage", "cropped")  # of trials=objects
 HEADER = ("trial", "first", "round 0", "last round", "mean", "least", "rounds", "seconds")
 
 
@@ -117,14 +122,54 @@ def run_trials(config: Config, scene: Scene, trials: Sequence[Trial], out: Path,
     return rows
 
 
+def run_objects(config: Config, options: Options, out: Path) -> list[tuple[object, ...]]:
+    """Rows of HEADER for a click on the target of each scene of each recipe, and the recipes' means, printed."""
+    rows: list[tuple[object, ...]] = []
+    for recipe in options.recipes:
+        found = []
+        for number in range(options.seed, options.seed + options.count):
+            folder = out / "scenes" / f"{recipe}{number}"
+            if not folder.is_dir():
+                make_scene(recipe, number, folder)
+            changed = dataclasses.replace(config.scene, reader=Reader.dtu, name=folder.name, path=str(folder))
+            here = dataclasses.replace(config, scene=changed)
+            scene = load_scene(here.scene)
+            trials = [
+                dataclasses.replace(trial, name=f"{folder.name} {trial.name.partition(': ')[2]}")
+                for trial in clicks(here, scene, 1, number)
+            ]
+            found += run_trials(here, scene, trials, out / folder.name, number)
+        means = [float(str(row[4])) for row in found]
+        print(f"{recipe}: mean {np.mean(means):.3f}, worst {np.min(means):.3f}", flush=True)
+        rows += found
+    return rows
+
+
 @dataclass
 class Options:
     """What the script itself takes."""
 
     trials: str = MISSING
+    recipes: list[str] = dataclasses.field(default_factory=lambda: list(RECIPES))
     count: int = 10
     seed: int = 0
     out: str | None = None
+
+
+def run_scene(config: Config, options: Options, out: Path) -> list[tuple[object, ...]]:
+    """Rows of HEADER for all trials of one kind on the scene of the configuration."""
+    scene = load_scene(config.scene)
+    if scene.masks is None:
+        raise InputError(f"{config.scene.path}: expected a scene with masks to compare with, found none")
+    makers = {
+        "clicks": lambda: clicks(config, scene, options.count, options.seed),
+        "damage": lambda: damages(config),
+        "rounds": lambda: rounds(config),
+    }
+    if options.trials not in makers:
+        raise InputError(f"trials: expected one of {', '.join(makers)}, objects, got {options.trials}")
+    trials = list(makers[options.trials]())[: options.count]
+    return run_trials(config, scene, trials, out, options.seed)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -138,19 +183,11 @@ def main(argv: Sequence[str]) -> None:
         folder = Path(options.out or scratch)
         rest = [argument for argument in argv if argument not in own]
         config = compose_config([f"output={folder}", "logger=none", *rest])
-        scene = load_scene(config.scene)
-        if scene.masks is None:
-            raise InputError(f"{config.scene.path}: expected a scene with masks to compare with, found none")
-        makers = {
-            "clicks": lambda: clicks(config, scene, options.count, options.seed),
-            "damage": lambda: damages(config),
-            "rounds": lambda: rounds(config),
-        }
-        if options.trials not in makers:
-            raise InputError(f"trials: expected one of {', '.join(makers)}, got {options.trials}")
         print("  ".join(HEADER), flush=True)
-        trials = list(makers[options.trials]())[: options.count]
-        rows = run_trials(config, scene, trials, folder, options.seed)
+        if options.trials == "objects":
+            rows = run_objects(config, options, folder)
+        else:
+            rows = run_scene(config, options, folder)
         means = [float(str(row[4])) for row in rows]
         print(f"mean of the means {np.mean(means):.3f}, worst {np.min(means):.3f}")
         if options.out is not None:

@@ -18,6 +18,7 @@ class Item:
 
     Attributes:
         name: what it is. sdf: its shape. low, high: a box that holds it. material: its surface.
+        parts: regions of it with surfaces of their own; where they overlap, the last one counts.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Item:
     low: Vec3
     high: Vec3
     material: Material
+    parts: tuple[tuple[Sdf, Material], ...] = ()
 
 
 Maker = Callable[[np.random.Generator], Item]

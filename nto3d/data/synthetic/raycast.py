@@ -6,6 +6,7 @@ evaluated in the scene's length unit.
 
 # Warp reads its array types from annotations that are calls
 # mypy: disable-error-code="valid-type"
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from nto3d.data.synthetic.shapes import Solid
 from nto3d.data.synthetic.textures import Material, MaterialTable, albedo, material_table
 from nto3d.data.synthetic.viewpoints import View
+from nto3d.types import IntArray
 
 Floats = NDArray[np.float64]
 
@@ -26,13 +28,14 @@ SUBSAMPLES = 2  # colour samples along each side of a pixel; mask and depth come
 class World:
     """What rays meet: one mesh of all objects, and a box-shaped room around it.
 
-    `face_object[f]` is the object of face f; the room has the object index `room_index`.
+    `face_object[f]` is the object of face f and `face_material[f]` its surface; the room has the index `room_index`.
     """
 
     mesh: wp.uint64
     normals: wp.array(dtype=wp.vec3)
     faces: wp.array(dtype=wp.int32)
     face_object: wp.array(dtype=wp.int32)
+    face_material: wp.array(dtype=wp.int32)
     room_low: wp.vec3
     room_high: wp.vec3
     room_index: wp.int32
@@ -58,6 +61,7 @@ class Hit:
 
     t: wp.float32
     object: wp.int32
+    material: wp.int32
     normal: wp.vec3
 
 
@@ -65,6 +69,7 @@ class Hit:
 def _first_hit(world: World, origin: wp.vec3, direction: wp.vec3) -> Hit:
     hit = Hit()
     hit.object = -1
+    hit.material = world.room_index
     query = wp.mesh_query_ray(world.mesh, origin, direction, FAR)
     if query.result:
         i = world.faces[3 * query.face]
@@ -73,6 +78,7 @@ def _first_hit(world: World, origin: wp.vec3, direction: wp.vec3) -> Hit:
         w = 1.0 - query.u - query.v
         hit.t = query.t
         hit.object = world.face_object[query.face]
+        hit.material = world.face_material[query.face]
         hit.normal = wp.normalize(query.u * world.normals[i] + query.v * world.normals[j] + w * world.normals[k])
     else:
         leave = wp.float32(FAR)
@@ -97,8 +103,7 @@ def _shade(world: World, table: MaterialTable, light: wp.vec3, origin: wp.vec3, 
     """Lambertian colour with one shadow ray; the room is lit evenly."""
     hit = _first_hit(world, origin, direction)
     place = origin + hit.t * direction
-    index = wp.where(hit.object < 0, world.room_index, hit.object)
-    color = albedo(table, index, place * world.scale + world.center, hit.normal)
+    color = albedo(table, hit.material, place * world.scale + world.center, hit.normal)
     if hit.object < 0:
         return color
     sky = 0.5 + 0.5 * hit.normal[2]
@@ -158,13 +163,13 @@ def _cast(
 def _surface_colors(
     world: World,
     table: MaterialTable,
-    index: int,
+    index: wp.array(dtype=wp.int32),
     points: wp.array(dtype=wp.vec3),
     normals: wp.array(dtype=wp.vec3),
     color: wp.array(dtype=wp.vec3),
 ) -> None:
     i = wp.int32(wp.tid())
-    color[i] = albedo(table, index, points[i] * world.scale + world.center, normals[i])
+    color[i] = albedo(table, index[i], points[i] * world.scale + world.center, normals[i])
 
 
 @dataclass(frozen=True)
@@ -192,19 +197,25 @@ class RayScene:
         scale: float,
         center: Floats,
         ambient: float,
+        surfaces: Sequence[IntArray | None] = (),
     ) -> None:
         """Build the acceleration structure.
 
         Args:
-            solids: objects in the normalized frame; materials: one for each of them and a last one for the room.
+            solids: objects in the normalized frame; materials: one for each of them, one for the room, and others.
             room: lower and upper corner of the room, normalized.
             scale, center: scene length = scale * normalized + center.
             ambient: share of the light that comes from everywhere.
+            surfaces: for the first objects, the material of each face, or None where all have the object's own.
         """
         starts = np.cumsum([0] + [len(s.vertices) for s in solids])
         vertices = np.concatenate([s.vertices for s in solids]).astype(np.float32)
         faces = np.concatenate([s.faces + start for s, start in zip(solids, starts[:-1], strict=True)]).astype(np.int32)
         owner = np.repeat(np.arange(len(solids), dtype=np.int32), [len(s.faces) for s in solids])
+        material = owner.copy()
+        for number, own in enumerate(surfaces):
+            if own is not None:
+                material[owner == number] = own
         # the mesh must outlive the kernels that hold its id
         self._mesh = wp.Mesh(_vec3(vertices), wp.array(faces.ravel(), dtype=wp.int32, device="cpu"))
         world = World()
@@ -212,6 +223,7 @@ class RayScene:
         world.normals = _vec3(np.concatenate([s.normals for s in solids]))
         world.faces = self._mesh.indices
         world.face_object = wp.array(owner, dtype=wp.int32, device="cpu")
+        world.face_material = wp.array(material, dtype=wp.int32, device="cpu")
         world.room_low, world.room_high = wp.vec3(*room[0]), wp.vec3(*room[1])
         world.room_index = len(solids)
         world.scale, world.center = scale, wp.vec3(*center)
@@ -246,10 +258,12 @@ class RayScene:
         wp.launch(_cast, dim=len(origins), inputs=inputs, outputs=[t, objects], device="cpu")
         return t.numpy(), objects.numpy()
 
-    def colors(self, index: int, solid: Solid) -> NDArray[np.uint8]:
-        """Unlit colours [M, 3] of the vertices of object `index`."""
+    def colors(self, material: int | IntArray, solid: Solid) -> NDArray[np.uint8]:
+        """Unlit colours [M, 3] of vertices that have one material, or [M] of them."""
         color = wp.zeros(len(solid.vertices), dtype=wp.vec3, device="cpu")
-        inputs = [self._world, self._table, index, _vec3(solid.vertices), _vec3(solid.normals)]
+        index = np.broadcast_to(np.asarray(material, dtype=np.int32), len(solid.vertices))
+        each = wp.array(np.ascontiguousarray(index), dtype=wp.int32, device="cpu")
+        inputs = [self._world, self._table, each, _vec3(solid.vertices), _vec3(solid.normals)]
         wp.launch(_surface_colors, dim=len(solid.vertices), inputs=inputs, outputs=[color], device="cpu")
         return np.clip(np.rint(color.numpy() * 255.0), 0, 255).astype(np.uint8)
 

@@ -2,116 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from nto3d.data.synthetic import objects, shapes
+from nto3d.data.synthetic import objects, patchwork, shapes
+from nto3d.data.synthetic.arrange import arrange
 from nto3d.data.synthetic.objects import Item
+from nto3d.data.synthetic.plans import FLOATING_BASE, RECIPES, Recipe
 from nto3d.data.synthetic.raycast import RayScene
 from nto3d.data.synthetic.shapes import Sdf, Solid
 from nto3d.data.synthetic.textures import Material, Pattern
-from nto3d.data.synthetic.viewpoints import Rings, View, ring_views
+from nto3d.data.synthetic.viewpoints import View, ring_views
 from nto3d.errors import InputError
+from nto3d.types import IntArray
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to make one kind of scene. Lengths in millimetres.
-
-    Attributes:
-        name: key in `RECIPES`. about: one line for people. targets: the seed takes one of them in turn.
-        neighbours: lowest and highest number of other objects on the table. ring: their distance from the middle.
-        table_radius, table_top: the round table. floating: the target stands on a post, and what leaves the unit sphere
-            (the lower post) is no part of it. ambient: share of the light from everywhere.
-        margin: radius of the unit sphere over the target's bounding radius. cameras: their plan.
-        views, size: defaults (size is width, height). cells: marching cubes cells along the target's longest side;
-        max_faces: of the ground-truth mesh. origin: world coordinates of the scene's own origin.
-    """
-
-    name: str
-    about: str
-    targets: tuple[str, ...]
-    neighbours: tuple[int, int]
-    ring: tuple[float, float]
-    table_radius: float
-    table_top: float
-    floating: bool
-    ambient: float
-    margin: float
-    cameras: Rings
-    views: int
-    size: tuple[int, int]
-    cells: int
-    max_faces: int
-    origin: tuple[float, float, float]
-
-
-FLOATING_BASE = -77.0  # below this height a floating target is its post
-_AROUND = Rings((22.0, 13.0, 50.0, 36.0, 65.0), distance=5.0, fill=0.45, jitter=0.03)
-
-RECIPES: dict[str, Recipe] = {
-    "sample": Recipe(
-        "sample",
-        "a three-legged jug with a thin handle among toys on a table",
-        targets=("jug",),
-        neighbours=(5, 5),
-        ring=(100.0, 165.0),
-        table_radius=270.0,
-        table_top=0.0,
-        floating=False,
-        ambient=0.5,
-        margin=1.12,
-        cameras=_AROUND,
-        views=32,
-        size=(320, 240),
-        cells=190,
-        max_faces=24_000,
-        origin=(420.0, -260.0, 135.0),
-    ),
-    "concave": Recipe(
-        "concave",
-        "a pavilion with deep inner corners and a dish for a roof, on a post, cut by the border of some pictures",
-        targets=("pavilion",),
-        neighbours=(5, 5),
-        ring=(150.0, 205.0),
-        table_radius=260.0,
-        table_top=-215.0,
-        floating=True,
-        ambient=0.55,
-        margin=1.12,
-        cameras=Rings(
-            (18.0, -20.0, 58.0, 0.0, 38.0), distance=4.5, fill=0.46, jitter=0.03, cut_every=4, cut=(0.08, 0.22)
-        ),
-        views=40,
-        size=(400, 300),
-        cells=190,
-        max_faces=40_000,
-        origin=(-310.0, 540.0, 275.0),
-    ),
-    "tabletop": Recipe(
-        "tabletop",
-        "a jug, robot or trophy among three to six toys; everything varies with the seed",
-        targets=tuple(objects.TARGETS),
-        neighbours=(3, 6),
-        ring=(90.0, 140.0),
-        table_radius=270.0,
-        table_top=0.0,
-        floating=False,
-        ambient=0.5,
-        margin=1.12,
-        cameras=_AROUND,
-        views=32,
-        size=(320, 240),
-        cells=190,
-        max_faces=24_000,
-        origin=(250.0, 610.0, -90.0),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -120,7 +28,8 @@ class SyntheticScene:
 
     Attributes:
         recipe, seed: what it was made from. names: of the objects; index 0 is the target, the last one the table.
-        target: the ground truth, normalized frame. views: the cameras. rays: the renderer.
+        target: the ground truth, normalized frame. painted: material of each of its vertices.
+        views: the cameras. rays: the renderer.
         scale: millimetres per normalized unit. center: world coordinates [3] of the unit sphere's centre, millimetres.
     """
 
@@ -128,6 +37,7 @@ class SyntheticScene:
     seed: int
     names: tuple[str, ...]
     target: Solid
+    painted: IntArray
     views: list[View]
     rays: RayScene
     scale: float
@@ -149,23 +59,31 @@ def build_scene(
     rng = np.random.default_rng([seed, *recipe.encode()])
     # small pictures need no fine meshes
     detail = float(np.clip(min(width, height) / min(plan.size), 0.45, 1.0))
-    makers = {**objects.TARGETS, "pavilion": objects.pavilion}
+    makers = {**objects.TARGETS, **patchwork.TARGETS, "pavilion": objects.pavilion}
     target = makers[plan.targets[seed % len(plan.targets)]](rng)
     center, scale = _bounding_sphere(target, plan)
     solids, items, gt = _target_solids(target, plan, center, scale, detail)
-    for item in _arrange(plan, target, rng):
+    for item in arrange(plan, target, rng):
         items.append(item)
         solids.append(shapes.mesh_sdf(item.sdf, item.low, item.high, round(64 * detail)))
     solids.append(shapes.disc(plan.table_radius, plan.table_top, 16.0))
     normalized = [Solid((s.vertices - center) / scale, s.normals, s.faces) for s in solids]
     target_solid = Solid((gt.vertices - center) / scale, gt.normals, gt.faces)
-    materials = [item.material for item in items] + [_table_material(rng), _ROOM_MATERIAL]
+    table = _table_material(rng)
+    if plan.like_table:
+        items[0] = replace(items[0], material=_like(table))
+    materials = [item.material for item in items] + [table, _ROOM_MATERIAL]
+    middles = solids[0].vertices[solids[0].faces].mean(axis=1)
+    surfaces, painted = (_materials_at(items[0], 0, len(materials), points) for points in (middles, gt.vertices))
+    materials += [material for _, material in items[0].parts]
     room = (np.array([-1150.0, -1150.0, plan.table_top - 420.0]), np.array([1150.0, 1150.0, plan.table_top + 1100.0]))
     corners = ((room[0] - center) / scale, (room[1] - center) / scale)
-    rays = RayScene(normalized, materials, corners, scale, center, plan.ambient)
+    rays = RayScene(normalized, materials, corners, scale, center, plan.ambient, [surfaces])
     cameras = ring_views(plan.cameras, count, (height, width), surface_points(target_solid, 4000)[0], rng)
     names = (*(item.name for item in items), "table")
-    return SyntheticScene(plan, seed, names, target_solid, cameras, rays, scale, center + np.asarray(plan.origin))
+    return SyntheticScene(
+        plan, seed, names, target_solid, painted, cameras, rays, scale, center + np.asarray(plan.origin)
+    )
 
 
 def surface_points(solid: Solid, count: int, seed: int = 0) -> tuple[Floats, Floats]:
@@ -224,37 +142,6 @@ def _target_solids(
     return [solid, stand_solid], [target, stand_item], shapes.thinned(solid, inside, plan.max_faces)
 
 
-def _arrange(plan: Recipe, target: Item, rng: np.random.Generator) -> list[Item]:
-    """Stand neighbours on the table, clear of the target and of each other (places that do not fit are redrawn)."""
-    count = int(rng.integers(plan.neighbours[0], plan.neighbours[1] + 1))
-    kinds = rng.permutation(6)
-    taken: list[tuple[float, float, float]] = []
-    items: list[Item] = []
-    for k in range(count):
-        item = objects.neighbour(rng, int(kinds[k % 6]))
-        reach = item.high[0] * 0.92
-        for _ in range(300):
-            angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(*plan.ring)
-            x, y = float(radius * np.cos(angle)), float(radius * np.sin(angle))
-            free = all(np.hypot(x - a, y - b) > reach + other + 4 for a, b, other in taken)
-            if free and _clear(target.sdf, x, y, reach, plan.table_top):
-                taken.append((x, y, reach))
-                offset = (x, y, plan.table_top)
-                low = (x + item.low[0], y + item.low[1], plan.table_top + item.low[2])
-                high = (x + item.high[0], y + item.high[1], plan.table_top + item.high[2])
-                items.append(Item(item.name, shapes.placed(item.sdf, offset), low, high, item.material))
-                break
-    return items
-
-
-def _clear(sdf: Sdf, x: float, y: float, reach: float, floor: float) -> bool:
-    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    ring = np.stack([x + reach * np.cos(turn), y + reach * np.sin(turn), 0 * turn], axis=1)
-    heights = np.arange(5.0, 90.0, 12.0)
-    points = np.concatenate([ring + [0.0, 0.0, floor + h] for h in heights])
-    return float(sdf(points).min()) > 6.0
-
-
 def _table_material(rng: np.random.Generator) -> Material:
     tones = (
         ((0.55, 0.62, 0.66), (0.36, 0.44, 0.50), (0.70, 0.76, 0.76)),
@@ -263,6 +150,19 @@ def _table_material(rng: np.random.Generator) -> Material:
     )
     base, second, third = tones[int(rng.integers(0, len(tones)))]
     return Material(Pattern.checks, base, second, third, 37.0, grain=0.2, grain_size=14.0, warp=0.0, patches=0.5)
+
+
+def _like(table: Material) -> Material:
+    """Another pattern in the table's colours."""
+    return replace(table, pattern=Pattern.dots, period=17.0, grain=0.3, grain_size=7.0, warp=0.35, patches=0.8)
+
+
+def _materials_at(item: Item, own: int, first: int, points: Floats) -> IntArray:
+    """The material of places [N, 3] of an item: its own, or that of a part; those of the parts begin at `first`."""
+    index = np.full(len(points), own)
+    for number, (region, _) in enumerate(item.parts):
+        index[region(points) < 0.0] = first + number
+    return index
 
 
 _ROOM_MATERIAL = Material(

@@ -89,7 +89,7 @@ def _write_files(scene: SyntheticScene, folder: Path) -> None:
             _write_json(folder / "prompts.json", _click(rendering.object == 0))
     _write_npz(folder / "cameras_sphere.npz", camera_matrices(scene))
     vertices = scene.target.vertices * scene.scale + scene.center
-    _write_ply(folder / "gt_mesh.ply", vertices, scene.target.faces, scene.rays.colors(0, scene.target))
+    _write_ply(folder / "gt_mesh.ply", vertices, scene.target.faces, scene.rays.colors(scene.painted, scene.target))
     height, width = scene.views[0].size
     about = {
         "recipe": scene.recipe.name,
