@@ -33,10 +33,12 @@ from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, LIFT_NAME, MASKS_NAME
 from nto3d.segment.prompts import read_prompts
 from nto3d.stages.lift import Lift
 from nto3d.stages.model import SurfaceModel
+from nto3d.stages.propagate import without_faults
 from nto3d.stages.refine import Segmentation, ViewMask, agreement, carry, lost, mean_truth_iou, to_arrays
 from nto3d.stages.reproject import Projection, project_views, reduced
 from nto3d.stages.scene import SceneFit
-from nto3d.stages.witnesses import transferred, weights
+from nto3d.stages.whole import find_whole
+from nto3d.stages.witnesses import on_surface, transferred, weights
 from nto3d.training.checkpoint import LIFT_STAGE, random_state, save_checkpoint
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
@@ -144,6 +146,7 @@ class LiftRun:
         model.refresh_grid()
         every = range(len(self.scene.cameras))
         seen = {p.view: p for p in project_views(model, self.cameras, every, DT, images=self.scene.images)}
+        seen = without_faults(seen, self.cameras)
         return SceneFit(model.state_dict(), optimizer.state_dict(), seen, time.perf_counter() - begun)
 
     def masks(self, fitted: SceneFit, clicked: Mapping[int, Mask]) -> dict[int, ViewMask]:
@@ -155,9 +158,8 @@ class LiftRun:
         optimizer = build_optimizer(self.config, model)
         optimizer.load_state_dict(copy.deepcopy(dict(fitted.optimizer)))  # torch would go on in these very tensors
         first = self._with_witnesses(clicked, {view: fitted.seen[view] for view in self.views})
-        believed = weights(first, clicked, self.cameras, fitted.seen)
         held_out = [view for view in range(len(self.scene.cameras)) if view not in self.views]
-        masks = carry(self.segmentation, self.cameras, fitted.seen, first, believed, self.prompts, held_out)
+        masks = self._first_round(model, fitted, first, weights(first, clicked, self.cameras, fitted.seen), held_out)
         if lost(masks):
             first_views = {view: mask.pixels for view, mask in first.items()}
             write_masks(self.run_dir / MASKS_NAME, first_views)
@@ -175,6 +177,28 @@ class LiftRun:
         self._write(masks)
         write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks
+
+    def _first_round(
+        self,
+        model: SurfaceModel,
+        fitted: SceneFit,
+        first: Mapping[int, Mask],
+        believed: Mapping[int, float],
+        held_out: Sequence[int],
+    ) -> dict[int, ViewMask]:
+        """Masks of all views: of the whole object by geometry, or, where that cannot tell, carried from first masks."""
+        seen = fitted.seen
+        places = [on_surface(clicks, self.scene.cameras, seen[view]) for view, clicks in self.prompts.items()]
+        points, labels = np.concatenate(places), np.concatenate([clicks.labels for clicks in self.prompts.values()])
+        known = np.isfinite(points).all(axis=1)
+        clicked = points[known & (labels == 1)], points[known & (labels == 0)]
+        whole = find_whole(model, self.cameras, seen, self.scene.images, first, believed, clicked, self.config.seed)
+        if whole is None:
+            log.info("geometry does not tell what the object is: going by colours alone")
+            return carry(self.segmentation, self.cameras, seen, first, believed, self.prompts, held_out)
+        self.segmentation.slack = whole.slack
+        named = [dataclasses.replace(found, target=whole.targets[view]) for view, found in seen.items()]
+        return self.segmentation.refine_all(named, self.prompts, self.threads)
 
     def _with_witnesses(self, clicked: Mapping[int, Mask], seen: Mapping[int, Projection]) -> dict[int, Mask]:
         """The clicked views' masks, and first masks of views in which the same clicks can be seen."""

@@ -134,6 +134,7 @@ class Prompts:
             beside it.
         box: [4] float64 x0, y0, x1, y1 around the target, or None.
         prior: [H, W] float32 in 0..1, how likely each pixel shows the target, or None.
+        slack: how far the prior's outline may be wrong, as a share of the target's size; None: unknown.
 
     Raises:
         ValueError: a shape or a label is wrong, or nothing points at the target.
@@ -144,6 +145,7 @@ class Prompts:
     labels: IntArray
     box: FloatArray | None = None
     prior: FloatArray | None = None
+    slack: float | None = None
 
     def __post_init__(self) -> None:
         count = len(self.points)

@@ -58,7 +58,7 @@ class GrabCutSegmenter:
 
     Args:
         band: half width of the unsure band around a prior's outline, as a share of the target's size (the square root
-            of its area). Wide bands let the picture speak, narrow ones trust the prior.
+            of its area), where prompts do not say it. Wide bands let the picture speak, narrow ones trust the prior.
         longest: pixels of the longer side of the reduced surroundings of the target.
         seed: of the colour models' random start; the same input gives the same mask.
 
@@ -102,7 +102,7 @@ class GrabCutSegmenter:
         size = embedded.shape[0], embedded.shape[1]
         if prompts.prior is not None and prompts.prior.shape != size:
             raise ValueError(f"expected a prior {size}, got {prompts.prior.shape}")
-        prior, agreement, band = prompts.prior, 1.0, self.band
+        prior, agreement, band = prompts.prior, 1.0, self.band if prompts.slack is None else prompts.slack
         if prior is None:
             prior, agreement = self._first_prior(embedded, prompts)
             band = FIRST_BAND

@@ -6,18 +6,20 @@ its own mask has to be found only where new surface comes into sight.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
-import torch
 from scipy import ndimage
 
 from nto3d.geometry.cameras import RayCaster
-from nto3d.stages.reproject import Projection
+from nto3d.stages.reproject import Projection, surface_places
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 
 FEWEST_CELLS, MOST_CELLS = 32, 192  # along an axis of [-1, 1]^3; between them, a cell is as large as a pixel
 REACH = 1.0  # cells: standard deviation of the blur that lets a vote count for its neighbours
 LEAST_VOTES = 0.05
-SOLID = 0.5  # opacity of a pixel that shows surface
+MOST = 0.5  # share of the views that see a place
 
 
 class SurfaceVotes:
@@ -52,11 +54,21 @@ class SurfaceVotes:
 
     def _place(self, seen: Projection) -> tuple[IntArray, BoolArray]:
         """Cell [h, w, 3] of the surface in each pixel, and where there is one."""
-        height, width = seen.target.shape
-        x, y = np.meshgrid(np.arange(width), np.arange(height))
-        xy = torch.from_numpy(np.stack([x, y], axis=-1).reshape(-1, 2)).float()
-        origins, directions = self._caster(torch.full((len(xy),), seen.view), xy)
-        points = (origins + directions * torch.from_numpy(seen.depth.reshape(-1, 1))).numpy()
-        cells = np.floor((points + 1.0) * (self._cells / 2.0)).astype(np.int64).reshape(height, width, 3)
-        valid = (seen.opacity > SOLID) & ((cells >= 0) & (cells < self._cells)).all(axis=-1)
-        return cells, valid
+        points, valid = surface_places(self._caster, seen)
+        cells = np.floor((points + 1.0) * (self._cells / 2.0)).astype(np.int64)
+        return cells, valid & ((cells >= 0) & (cells < self._cells)).all(axis=-1)
+
+
+def without_faults(seen: Mapping[int, Projection], cameras: Cameras) -> dict[int, Projection]:
+    """The projections without those differences from the pictures that most views see in the same place.
+
+    What stands in front of a surface hides it from a few views. Where most of them differ, the fields' own colours are
+    not right yet.
+
+    Args:
+        cameras: of the projections (reduced).
+    """
+    votes = SurfaceVotes(cameras)
+    for found in seen.values():
+        votes.add(found, found.differs)
+    return {view: replace(found, differs=found.differs & (votes.ask(found) < MOST)) for view, found in seen.items()}

@@ -48,6 +48,9 @@ class Segmentation:
         scene: gives the pictures. segmenter: finds the target in one.
         accept: least IoU of a new mask with the projection that it was asked with. seed: of the prompts.
         use: what of a projection becomes a prompt.
+
+    Attributes:
+        slack: of all priors, see `Prompts`.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Segmentation:
     ) -> None:
         self._scene, self._segmenter, self._accept, self._seed, self._use = scene, segmenter, accept, seed, use
         self._prepared: dict[int, Any] = {}
+        self.slack: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -93,6 +97,7 @@ class Segmentation:
             points = np.concatenate([clicks.points, prompts.points])
             labels = np.concatenate([clicks.labels, prompts.labels])
             prompts = Prompts(view, points, labels, prompts.box, prior)
+        prompts = replace(prompts, slack=self.slack)
         if self._use is not PromptUse.all:
             prompts = replace(prompts, prior=None, box=prompts.box if self._use is PromptUse.box else None)
         mask = self._answer(prompts)
@@ -104,7 +109,7 @@ class Segmentation:
             if similar >= self._accept:
                 pixels = settled(mask.pixels, prior, doubt) if doubt else mask.pixels
         hidden = _wide(in_front & ~pixels, projected)
-        return ViewMask(pixels, trust, replace(prompts, prior=None), reduced, hidden)
+        return ViewMask(pixels, trust, replace(prompts, prior=None, slack=None), reduced, hidden)
 
     def _answer(self, prompts: Prompts) -> Mask | None:
         """The segmenter's answer, or None where nothing stands out in a view that the user did not point at."""

@@ -23,6 +23,7 @@ BLUR, DIFFERENT = 1.5, 0.3  # of colours that are compared: pixels; sum over cha
 NARROW = 5  # pixels: narrower differences are none
 UNSURE = 0.45  # most that a prior says where the picture differs
 MARGIN = 0.05  # of the box, as a share of its size
+SOLID = 0.5  # opacity of a pixel that shows surface
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,18 @@ def project_views(
             differs = known[view].differs
         found.append(Projection(view, maps[0], maps[1], maps[2], differs))
     return found
+
+
+def surface_places(caster: RayCaster, seen: Projection) -> tuple[FloatArray, BoolArray]:
+    """Where the surface in each pixel of a projection lies, [h, w, 3], and in which pixels [h, w] there is one.
+
+    Args:
+        caster: of the projection's (reduced) cameras, on the CPU.
+    """
+    xy, (height, width) = every_pixel(seen.depth.shape, 1, torch.device("cpu"))
+    origins, directions = caster(torch.full((len(xy),), seen.view), xy)
+    points = (origins + directions * torch.from_numpy(seen.depth.reshape(-1, 1))).numpy()
+    return points.reshape(height, width, 3), seen.opacity > SOLID
 
 
 def colors_differ(image: ByteArray, rgb: FloatArray) -> BoolArray:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from nto3d.geometry.cameras import RayCaster, project
-from nto3d.stages.propagate import SOLID, SurfaceVotes
-from nto3d.stages.reproject import Projection, shrunk
+from nto3d.stages.propagate import SurfaceVotes
+from nto3d.stages.reproject import SOLID, Projection, shrunk
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray, Mask, Prompts
 
 NEAR = 0.06  # normalized units: a view sees a point if its surface is no farther from it
@@ -31,7 +31,7 @@ def transferred(prompts: Prompts, cameras: Cameras, seen: Mapping[int, Projectio
     Returns:
         Prompts with points alone; those in which no positive point is in sight are left out.
     """
-    points = _on_surface(prompts, cameras, seen[prompts.view])
+    points = on_surface(prompts, cameras, seen[prompts.view])
     found: list[Prompts] = []
     for view in _nearest(cameras, prompts.view, list(seen)):
         if len(found) == count:
@@ -81,7 +81,7 @@ def _nearest(cameras: Cameras, view: int, views: Sequence[int]) -> list[int]:
     return sorted(others, key=lambda other: -float(towards[other] @ towards[view]))
 
 
-def _on_surface(prompts: Prompts, cameras: Cameras, seen: Projection) -> FloatArray:
+def on_surface(prompts: Prompts, cameras: Cameras, seen: Projection) -> FloatArray:
     """Points [P, 3] of the surface under the clicks, NaN where there is none."""
     view = torch.full((len(prompts.points),), prompts.view)
     origins, directions = RayCaster(cameras, "cpu")(view, torch.from_numpy(prompts.points).float())

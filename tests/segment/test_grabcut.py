@@ -101,6 +101,13 @@ def test_a_prior_is_trusted_beyond_its_band() -> None:
     assert reached[2] > 0.95
 
 
+def test_prompts_say_how_far_a_prior_may_be_wrong() -> None:
+    wrong = disc(SIZE, MIDDLE, 32)  # covers what is between the leaves
+    loose, tight = (segment(IMAGE, asked(prior=prior(wrong), slack=slack)).pixels for slack in (None, 0.02))
+    assert iou(loose, TARGET) > iou(tight, TARGET) + 0.02
+    assert iou(tight, wrong) > 0.95
+
+
 def test_where_a_prior_is_unsure_the_colours_decide() -> None:
     unsure = prior(TARGET)
     unsure[TARGET & ~without_right(TARGET, 80)] = 0.4  # far wider than the band

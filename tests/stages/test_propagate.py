@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from nto3d.stages.propagate import SurfaceVotes
+from nto3d.stages.propagate import SurfaceVotes, without_faults
 from nto3d.types import Cameras
 from tests.helpers import ring_cameras
 from tests.stages.ball import look
@@ -61,3 +63,24 @@ def test_weights_decide_where_votes_differ(cameras: Cameras) -> None:
     solid = seen.opacity > 0.5
     assert ((votes.ask(seen) > 0.5) != target)[solid].mean() < 0.03
     np.testing.assert_allclose(np.median(votes.ask(seen)[solid & target]), 0.8, atol=0.02)  # 1 / 1.25
+
+
+def test_differences_that_most_views_see_are_faults_of_the_fields(cameras: Cameras) -> None:
+    # In all views half of the ball differs; in one, everything does
+    found = {view: look(cameras, view) for view in range(16)}
+    seen = {view: replace(projection, differs=target) for view, (projection, target) in found.items()}
+    seen[3] = replace(seen[3], differs=seen[3].opacity > 0.5)
+    mended = without_faults(seen, cameras)
+    assert set(mended) == set(seen)
+    solid, target = seen[3].opacity > 0.5, found[3][1]
+    assert mended[3].differs[solid & ~target].mean() > 0.95  # nobody else sees a difference there
+    assert mended[3].differs[target].mean() < 0.1
+    assert mended[4].differs.mean() < 0.02
+    assert (mended[3].depth == seen[3].depth).all()
+
+
+def test_differences_beside_the_surface_stay(cameras: Cameras) -> None:
+    found = {view: look(cameras, view)[0] for view in range(16)}
+    air = {view: replace(projection, differs=projection.opacity <= 0.5) for view, projection in found.items()}
+    for view, projection in without_faults(air, cameras).items():
+        assert (projection.differs == air[view].differs).all()

@@ -1,0 +1,244 @@
+"""The whole object that a click names, from the scene's geometry and the masks that colours gave.
+
+Colours know parts: a click on a house takes its walls and leaves the roof. Geometry knows what hangs together and what
+stands: the object is what is joined to the clicked place above the support. Where other things touch it, a cut through
+the solid is looked for that is narrow *and* where the colours change (a minimum cut over pieces of the solid); but
+nothing is cut off that does not stand on its own, and an object stays with what it stands on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components, maximum_flow
+
+from nto3d.geometry.cameras import RayCaster
+from nto3d.stages.model import SurfaceModel
+from nto3d.stages.palette import apart, common, elsewhere, piece_colours
+from nto3d.stages.propagate import SurfaceVotes
+from nto3d.stages.reproject import Projection, shrunk, surface_places
+from nto3d.stages.solid import Solid, distances, find_solid
+from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, IntArray, Mask
+
+FAITH = 4.0  # power of a mask's share that does not spill
+APART, FOREIGN = 0.3, 1.2  # what stands on its own is another thing in so far, and by unlike colours: of its votes
+STRANGE, FAMILIAR = 0.5, 0.85  # common share of two pieces' colours: what has less, what has more
+HALF = 0.5  # share of the votes with which what hangs together is believed without a support
+COLOUR, CLICK = 1.0, 1e6  # weights of votes, a cell's face each, and of clicks, beside a face of contact
+AGAINST, OTHER = 0.55, 0.65  # a place is unsure with fewer votes for it and colours rather those of something else
+STRANGER = 0.85  # ... and whatever the votes, where the colours are so clearly those of something else
+UNSURE = 0.4  # a prior that leaves it to the segmenter
+CLEARLY = 0.6  # of the way from ALIKE to UNLIKE: from there on colours are asked
+ALIKE, UNLIKE = 0.2, 0.45  # how different the colours inside and outside are: what is less, what is clearly
+NARROW, WIDE = 0.04, 0.08  # how far an outline may be wrong where colours tell nothing, and where they tell much
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The object in all views.
+
+    Attributes:
+        targets: float32 [h, w] in 0..1 of each view, where it is seen. slack: of these as priors, see `Prompts`.
+    """
+
+    targets: dict[int, FloatArray]
+    slack: float
+
+
+def find_whole(
+    model: SurfaceModel,
+    cameras: Cameras,
+    seen: Mapping[int, Projection],
+    images: ByteArray,
+    masks: Mapping[int, Mask],
+    believed: Mapping[int, float],
+    clicked: tuple[FloatArray, FloatArray],
+    seed: int = 0,
+) -> Whole | None:
+    """The object that clicks and first masks name.
+
+    Args:
+        model: after the scene stage. cameras: reduced, as `seen`. images: uint8 [V, H, W, 3].
+        masks: first masks in whole pictures. believed: how much each of them counts.
+        clicked: places [P, 3] of the surface under positive and negative clicks. seed: of random choices.
+
+    Returns:
+        None where geometry cannot tell, see `whole_object`.
+    """
+    caster = RayCaster(cameras, "cpu")
+    places = {view: surface_places(caster, found) for view, found in seen.items()}
+    clear = {view: (points, known & ~seen[view].differs) for view, (points, known) in places.items()}
+    surface = np.concatenate([points[known] for points, known in clear.values()])
+    solid = find_solid(distances(model), surface, cameras, seed)
+    small = {view: shrunk(mask.pixels, cameras.size) for view, mask in masks.items()}
+    votes, colours = count_votes(solid, clear, small, believed), piece_colours(solid, clear, images)
+    chosen = whole_object(solid, votes, colours, *clicked)
+    if chosen is None:
+        return None
+    shown = {view: chosen[solid.at(points)] & known for view, (points, known) in places.items()}
+    if not any(mask.any() for mask in shown.values()):
+        return None
+    differences = [apart(images[view], mask) for view, mask in shown.items() if mask.any()]
+    clearly = (float(np.median(differences)) - ALIKE) / (UNLIKE - ALIKE)
+    targets = {view: mask.astype(np.float32) for view, mask in shown.items()}
+    if clearly > CLEARLY:
+        _leave_open(targets, seen, cameras, images, small, votes.weights)
+    return Whole(targets, NARROW + (WIDE - NARROW) * min(max(clearly, 0.0), 1.0))
+
+
+def _leave_open(
+    targets: dict[int, FloatArray],
+    seen: Mapping[int, Projection],
+    cameras: Cameras,
+    images: ByteArray,
+    masks: Mapping[int, BoolArray],
+    weights: Mapping[int, float],
+) -> None:
+    """Make targets unsure where masks speak against them and the colours are rather those of something else.
+
+    Surface that no view sees well is made up, and painted like what lies behind it.
+    """
+    said = SurfaceVotes(cameras)
+    for view, mask in masks.items():
+        said.add(seen[view], mask, weights[view])
+    inside = {view: (target > 0.5) & (said.ask(seen[view]) > 0.5) for view, target in targets.items()}
+    known = {view: ((target < 0.5) | inside[view]) & ~seen[view].differs for view, target in targets.items()}
+    other = elsewhere(images, inside, known)
+    for view, target in targets.items():
+        doubted = (said.ask(seen[view]) < AGAINST) & (other[view] > OTHER)
+        target[(target > 0.5) & (doubted | (other[view] > STRANGER))] = UNSURE
+
+
+@dataclass(frozen=True)
+class Votes:
+    """How often pieces [N + 1] were seen inside and outside of masks, and how much the mask of each view counted."""
+
+    inside: FloatArray
+    outside: FloatArray
+    weights: dict[int, float]
+
+    @property
+    def share(self) -> FloatArray:
+        """Of the votes for inside, 0.5 where nobody has voted."""
+        return (self.inside + 0.5) / (self.inside + self.outside + 1.0)
+
+
+def count_votes(
+    solid: Solid,
+    places: Mapping[int, tuple[FloatArray, BoolArray]],
+    masks: Mapping[int, BoolArray],
+    believed: Mapping[int, float],
+) -> Votes:
+    """What masks [h, w] of views say of the pieces.
+
+    Args:
+        places: of each view, the surface in its pixels [h, w, 3] and where that is known [h, w].
+        believed: how much each mask counts.
+    """
+    count = len(solid.pieces) + 1
+    both, weights = np.zeros((2, count)), {}
+    for view, mask in masks.items():
+        points, known = places[view]
+        pieces = solid.at(points[known])
+        inside = np.bincount(pieces[mask[known]], minlength=count)
+        # What spills over the support or out of the sphere says little
+        spilt = 1.0 - inside[1:].sum() / max(1, np.count_nonzero(mask))
+        weights[view] = float(believed[view] * (1.0 - spilt) ** FAITH)
+        both[0] += weights[view] * inside
+        both[1] += weights[view] * np.bincount(pieces[~mask[known]], minlength=count)
+    return Votes(both[0], both[1], weights)
+
+
+def whole_object(
+    solid: Solid, votes: Votes, colours: FloatArray, positive: FloatArray, negative: FloatArray
+) -> BoolArray | None:
+    """Which pieces [N + 1] make up the object.
+
+    Args:
+        colours: [N + 1, T] of the pieces. positive, negative: [P, 3] places of the surface that were clicked.
+
+    Returns:
+        None where geometry says nothing: no click lies on what is solid, or nothing is stood on and the masks show less
+        than half of what hangs together there.
+    """
+    clicked, refused = (np.setdiff1d(solid.at(places), 0) for places in (positive, negative))
+    clicked = np.setdiff1d(clicked, refused)
+    if not len(clicked):
+        return None
+    contact, held = solid.pieces.contact[1:, 1:], solid.held()[1:]
+    familiar = (common(colours, colours[clicked].sum(axis=0)) - STRANGE) / (FAMILIAR - STRANGE)
+    inside = _cut(solid, votes, familiar.clip(0.0, 1.0), clicked, refused)[1:]
+    own, fixed = np.zeros((2, len(inside)), dtype=bool)
+    own[clicked - 1], fixed[refused - 1] = True, True
+    inside = _joined(contact, inside, own)
+    if solid.support is None:
+        area = solid.pieces.contact[1:, 0] * inside
+        return _with_empty(inside) if area @ votes.share[1:] >= HALF * area.sum() else None
+    while True:
+        others = _components(contact, ~inside)
+        groups = [others == group for group in range(1, int(others.max(initial=0)) + 1)]
+        touching = [group for group in groups if contact[np.ix_(inside, group)].any() and not (group & fixed).any()]
+        loose = [group for group in touching if not held[group].any()]
+        bearing = [group for group in touching if held[group].any()]
+        if loose:
+            inside |= np.any(loose, axis=0)
+        elif bearing and not solid.stands(_with_empty(inside)):
+            middle = solid.middle(_with_empty(inside))
+            inside |= min(bearing, key=lambda group: np.linalg.norm(solid.middle(_with_empty(group)) - middle))
+        else:
+            return _with_empty(inside)
+
+
+def _with_empty(pieces: BoolArray) -> BoolArray:
+    """Chosen pieces [N + 1] from those that are not empty [N]."""
+    return np.concatenate([[False], pieces])
+
+
+def _cut(solid: Solid, votes: Votes, familiar: FloatArray, clicked: IntArray, refused: IntArray) -> BoolArray:
+    """The pieces [N + 1] on the clicks' side of the minimum cut: votes against contact.
+
+    What stands on its own must look like what was clicked (`familiar`, [N + 1] in 0..1): where two things touch, the
+    masks of all views may show both.
+    """
+    contact = solid.pieces.contact
+    count = len(contact)  # the piece 0 is replaced by the two ends
+    source, sink = 0, count
+    pull = COLOUR * contact[:, 0] * (2.0 * votes.share - 1.0 - solid.held() * (APART + FOREIGN * (1.0 - familiar)))
+    pull[0] = 0.0
+    pull[clicked], pull[refused] = CLICK, -CLICK
+    rows, columns = np.nonzero(contact[1:, 1:])
+    first = np.concatenate([rows + 1, np.full(count, source), np.arange(count)])
+    second = np.concatenate([columns + 1, np.arange(count), np.full(count, sink)])
+    values = np.concatenate([contact[1:, 1:][rows, columns], pull.clip(0.0), (-pull).clip(0.0)])
+    keep = (np.rint(values) > 0) & (first != second)
+    capacity = csr_array(
+        (np.rint(values[keep]).astype(np.int32), (first[keep], second[keep])), shape=(count + 1, count + 1)
+    )
+    flow = maximum_flow(capacity, source, sink).flow
+    rest = (capacity - flow).tocsr()
+    rest.data = (rest.data > 0).astype(np.int32)
+    rest.eliminate_zeros()
+    reached = breadth_first_order(rest, source, return_predecessors=False)
+    inside = np.zeros(count + 1, dtype=bool)
+    inside[reached] = True
+    inside[[source, sink]] = False
+    return inside[:count]
+
+
+def _components(contact: IntArray, chosen: BoolArray) -> IntArray:
+    """The connected group, from 1 on, that each chosen piece [N] belongs to; 0 for the others."""
+    index = np.flatnonzero(chosen)
+    _, group = connected_components(csr_array(contact[np.ix_(index, index)]), directed=False)
+    groups = np.zeros(len(chosen), dtype=np.int64)
+    groups[index] = group + 1
+    return groups
+
+
+def _joined(contact: IntArray, chosen: BoolArray, own: BoolArray) -> BoolArray:
+    """What of the chosen pieces [N] hangs together with some of them."""
+    groups = _components(contact, chosen | own)
+    joined: BoolArray = np.isin(groups, np.unique(groups[own])) & (chosen | own)
+    return joined
