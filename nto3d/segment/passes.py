@@ -97,20 +97,22 @@ class Points:
 
 
 class PromptedNetwork(Protocol[Features]):
-    """A network that answers prompts in its frame.
-
-    Attributes:
-        device: where it runs. low_size: (L, L). mask_threshold: logits above it are the target.
-    """
+    """A network that answers prompts in its frame."""
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it runs."""
+        ...
 
     @property
-    def low_size(self) -> tuple[int, int]: ...
+    def low_size(self) -> tuple[int, int]:
+        """(L, L)."""
+        ...
 
     @property
-    def mask_threshold(self) -> float: ...
+    def mask_threshold(self) -> float:
+        """Logits above it are the target."""
+        ...
 
     def candidates(
         self, features: Features, points: Points | None, box: Tensor | None, logits: Tensor | None
