@@ -21,7 +21,7 @@ from tests.data.test_dtu import BROKEN
 from tests.e2e.bright_sam import write_bright_sam
 from tests.e2e.conftest import TINY
 from tests.helpers import truncate
-from tests.segment.tiny_hf import write_hf
+from tests.segment.tiny_hf import library, write_hf
 
 
 def one_line(capfd: pytest.CaptureFixture[str]) -> str:
@@ -281,6 +281,8 @@ CLICKS: dict[str, tuple[Prepare, list[str], str]] = {
 @pytest.mark.parametrize("case", CLICKS)
 def test_bad_clicks(box: Path, capfd: pytest.CaptureFixture[str], case: str) -> None:
     prepare, arguments, message = CLICKS[case]
+    if case.startswith("hf"):
+        library()  # its absence would be said first
     prepare(box)
     before = sorted(path for path in Path().rglob("*"))
     assert main([*TINY, "segmenter=grabcut", *arguments]) == 2

@@ -54,6 +54,7 @@ def test_a_folder_is_found(folder: Path) -> None:
 
 
 def test_no_model_and_no_such_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library()  # its absence would be said first
     monkeypatch.chdir(tmp_path)
     refused(None, r"segmenter\.model is missing: .*hf download facebook/sam2\.1-hiera-tiny --local-dir weights/sam2")
     refused("gone", r"segmenter\.model: expected a folder, there is none at gone; .*hf download")
