@@ -11,16 +11,19 @@ import torch
 from nto3d.build import PRECISIONS, named_device
 from nto3d.config import Config, FeatureSource, MaskUse, SegmenterName
 from nto3d.feature_maps import FeatureMaps
-from nto3d.segment.base import Segmenter
+from nto3d.segment.base import Finder, Segmenter
 from nto3d.segment.descriptors import classical_features
 from nto3d.segment.grabcut import GrabCutSegmenter
+from nto3d.segment.hf import open_hf
+from nto3d.segment.hf_files import find_folder
+from nto3d.segment.hf_text import check_reads_text, open_finder
 from nto3d.segment.sam import SamSegmenter, sam_features
 from nto3d.segment.sam_loading import open_sam
 from nto3d.segment.sam_weights import find_checkpoint
 from nto3d.types import BoolArray, Scene
 
 log = logging.getLogger("nto3d")
-SAM_CACHE = Path(".cache") / "sam"  # in the scene's folder
+SAM_CACHE, HF_CACHE = Path(".cache") / "sam", Path(".cache") / "hf"  # in the scene's folder
 
 
 def build_segmenter(config: Config) -> Segmenter[Any]:
@@ -34,6 +37,11 @@ def build_segmenter(config: Config) -> Segmenter[Any]:
             return GrabCutSegmenter()
         case SegmenterName.sam:
             return _open_sam(config)
+        case SegmenterName.hf:
+            folder = Path(config.scene.path)  # a file where the scene is one picture
+            cache = (folder if folder.is_dir() else folder.parent) / HF_CACHE if config.segmenter.cache else None
+            device = named_device("segmenter.device", config.segmenter.device)
+            return open_hf(config.segmenter.model, device, PRECISIONS[config.segmenter.precision], cache)
         case SegmenterName.precomputed:
             raise ValueError("expected a segmenter that answers prompts, got precomputed")
 
@@ -44,6 +52,17 @@ def _open_sam(config: Config) -> SamSegmenter:
     return open_sam(config.segmenter.checkpoint, device, PRECISIONS[config.segmenter.precision], cache)
 
 
+def build_finder(config: Config) -> Finder | None:
+    """What finds the noun in `prompts.text`; None where there is none.
+
+    Raises:
+        InputError: its weights are missing or wrong, or it cannot read text.
+    """
+    if config.prompts.text is None:
+        return None
+    return open_finder(config.segmenter.model, named_device("segmenter.device", config.segmenter.device))
+
+
 def check_weights(config: Config) -> None:
     """Look for the weights that a run will need; what lacks them is said before anything is trained.
 
@@ -51,6 +70,10 @@ def check_weights(config: Config) -> None:
         InputError: they are missing.
     """
     clicked = config.scene.masks is MaskUse.given and config.segmenter.name is SegmenterName.sam
+    if config.scene.masks is MaskUse.given and config.segmenter.name is SegmenterName.hf:
+        folder = find_folder(config.segmenter.model)
+        if config.prompts.text is not None:
+            check_reads_text(folder)
     if clicked or (config.field.feature and _feature_source(config) is FeatureSource.sam):
         find_checkpoint(config.segmenter.checkpoint)
 

@@ -44,6 +44,7 @@ class SegmenterName(Enum):
 
     grabcut = "grabcut"  # OpenCV's GrabCut, from a click
     sam = "sam"  # Segment Anything, from a click
+    hf = "hf"  # SAM, SAM-HQ, SAM 2, EdgeTAM or SAM 3 by the library transformers, from a click or a noun
     precomputed = "precomputed"  # the scene's mask folder
 
 
@@ -132,9 +133,10 @@ class SegmenterConfig:
 
     name: SegmenterName = SegmenterName.grabcut
     checkpoint: str | None = None  # name=sam: weights, sam_vit_{h,l,b}_*.pth
-    device: str = "auto"  # name=sam: auto, cpu, cuda, cuda:N
-    precision: Precision = Precision.float32  # name=sam: arithmetic of the image encoder
-    cache: bool = True  # name=sam: keep embeddings on disk, in the scene's folder
+    model: str | None = None  # name=hf: a folder with config.json and safetensors, or a name in the hub's local cache
+    device: str = "auto"  # name=sam, hf: auto, cpu, cuda, cuda:N
+    precision: Precision = Precision.float32  # name=sam, hf: arithmetic of the image encoder
+    cache: bool = True  # name=sam, hf: keep embeddings on disk, in the scene's folder
 
 
 @dataclass
@@ -146,6 +148,8 @@ class PromptsConfig:
     points: list[Any] | None = None  # ... points [[x, y], ...] ...
     labels: list[int] | None = None  # ... 1 on the target, 0 beside it, for each point; null: all 1 ...
     box: list[Any] | None = None  # ... and a box x0, y0, x1, y1
+    text: str | None = None  # a noun (segmenter=hf with SAM 3); then a click is not needed, and none is read from the
+    # scene's folder; one that is given chooses among what the noun names
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nto3d.config import Config, Mode, Reader, ViewerName
+from nto3d.config import Config, Mode, Reader, SegmenterName, ViewerName
 from nto3d.config_single import FIRST_HELD_OUT, Precision, TrainMccConfig
 from nto3d.errors import InputError
 
@@ -175,10 +175,13 @@ def _check_names(config: Config) -> None:
         raise InputError(f"scene.name: expected letters, digits and . _ + -, got {config.scene.name!r}")
     paths = ("output", "scene.path", "resume", "export.output", "evaluate.points")
     single = ("scene.mask", "depth.path", "depth.model", "single.checkpoint", "train_mcc.cache")
-    for key in (*paths, *single, "prompts.file", "segmenter.checkpoint"):
+    for key in (*paths, *single, "prompts.file", "segmenter.checkpoint", "segmenter.model"):
         value = get_value(config, key)
         if value is not None and (not value.strip() or "\0" in value):
             raise InputError(f"{key}: expected a path, got {value!r}")
+    text = config.prompts.text
+    if text is not None and not any(letter.isalnum() for letter in text):
+        raise InputError(f"prompts.text: expected a noun, got {text!r}")
 
 
 def _check_together(config: Config) -> None:
@@ -190,6 +193,11 @@ def _check_together(config: Config) -> None:
         )
     if config.scene.reader is Reader.image and config.mode is not Mode.single:
         raise InputError(f"scene: expected many posed pictures for mode={config.mode.value}, got one: pass mode=single")
+    if config.prompts.text is not None and config.segmenter.name is not SegmenterName.hf:
+        raise InputError(
+            f"prompts.text: segmenter={config.segmenter.name.value} cannot read text, expected segmenter=hf with SAM 3 "
+            "(segmenter.model=FOLDER); or point with prompts.points"
+        )
     _check_train_mcc(config.train_mcc)
     if config.single.granularity > config.single.extent:
         raise InputError(

@@ -19,7 +19,7 @@ from nto3d.build import (
     build_target,
     parameter_groups,
 )
-from nto3d.build_segmenter import build_segmenter
+from nto3d.build_segmenter import build_finder, build_segmenter
 from nto3d.build_start import build_start
 from nto3d.config import Config, MaskUse
 from nto3d.config_io import to_dict
@@ -33,12 +33,13 @@ from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, LIFT_NAME, MASKS_NAME
 from nto3d.segment.prompts import read_prompts
 from nto3d.stages.lift import Lift
 from nto3d.stages.model import SurfaceModel
+from nto3d.stages.opening import open_masks
 from nto3d.stages.propagate import without_faults
-from nto3d.stages.refine import Segmentation, ViewMask, agreement, carry, lost, mean_truth_iou, to_arrays
+from nto3d.stages.propose import Noun
+from nto3d.stages.refine import Segmentation, ViewMask, agreement, lost, mean_truth_iou, to_arrays
 from nto3d.stages.reproject import Projection, project_views, reduced
 from nto3d.stages.scene import SceneFit
-from nto3d.stages.whole import find_whole
-from nto3d.stages.witnesses import on_surface, transferred, weights
+from nto3d.stages.witnesses import transferred, weights
 from nto3d.training.checkpoint import LIFT_STAGE, random_state, save_checkpoint
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
@@ -114,6 +115,8 @@ class LiftRun:
         self.segmentation = Segmentation(
             scene, build_segmenter(config), config.lift.accept, config.seed, config.lift.prompts
         )
+        finder = build_finder(config)
+        self.noun = None if finder is None else Noun(finder, scene, str(config.prompts.text))
         self.cameras = reduced(scene.cameras)
         self.views = sorted(set(scene.train) | set(self.prompts))
         self.threads = torch.get_num_threads()
@@ -125,7 +128,9 @@ class LiftRun:
         self.begun = time.perf_counter()
 
     def first_masks(self) -> dict[int, Mask]:
-        """What the segmenter makes of the clicks, in the clicked views."""
+        """What the segmenter makes of the clicks, in the clicked views; or of a noun, in several views."""
+        if self.noun is not None:
+            return self.noun.first(list(self.prompts.values()), self.scene.train, self.config.lift.witnesses + 1)
         clicked = {view: self.segmentation.ask(prompts) for view, prompts in self.prompts.items()}
         for view, mask in clicked.items():
             log.info("the click's mask in view %d: %.1f %% of the picture", view, 100.0 * mask.pixels.mean())
@@ -159,7 +164,20 @@ class LiftRun:
         optimizer.load_state_dict(copy.deepcopy(dict(fitted.optimizer)))  # torch would go on in these very tensors
         first = self._with_witnesses(clicked, {view: fitted.seen[view] for view in self.views})
         held_out = [view for view in range(len(self.scene.cameras)) if view not in self.views]
-        masks = self._first_round(model, fitted, first, weights(first, clicked, self.cameras, fitted.seen), held_out)
+        believed = weights(first, clicked, self.cameras, fitted.seen)
+        masks = open_masks(
+            self.segmentation,
+            model,
+            self.scene,
+            self.cameras,
+            fitted.seen,
+            first,
+            believed,
+            self.prompts,
+            held_out,
+            self.threads,
+            self.config.seed,
+        )
         if lost(masks):
             first_views = {view: mask.pixels for view, mask in first.items()}
             write_masks(self.run_dir / MASKS_NAME, first_views)
@@ -178,36 +196,18 @@ class LiftRun:
         write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks
 
-    def _first_round(
-        self,
-        model: SurfaceModel,
-        fitted: SceneFit,
-        first: Mapping[int, Mask],
-        believed: Mapping[int, float],
-        held_out: Sequence[int],
-    ) -> dict[int, ViewMask]:
-        """Masks of all views: of the whole object by geometry, or, where that cannot tell, carried from first masks."""
-        seen = fitted.seen
-        places = [on_surface(clicks, self.scene.cameras, seen[view]) for view, clicks in self.prompts.items()]
-        points, labels = np.concatenate(places), np.concatenate([clicks.labels for clicks in self.prompts.values()])
-        known = np.isfinite(points).all(axis=1)
-        clicked = points[known & (labels == 1)], points[known & (labels == 0)]
-        whole = find_whole(model, self.cameras, seen, self.scene.images, first, believed, clicked, self.config.seed)
-        if whole is None:
-            log.info("geometry does not tell what the object is: going by colours alone")
-            return carry(self.segmentation, self.cameras, seen, first, believed, self.prompts, held_out)
-        self.segmentation.slack = whole.slack
-        named = [dataclasses.replace(found, target=whole.targets[view]) for view, found in seen.items()]
-        return self.segmentation.refine_all(named, self.prompts, self.threads)
-
     def _with_witnesses(self, clicked: Mapping[int, Mask], seen: Mapping[int, Projection]) -> dict[int, Mask]:
         """The clicked views' masks, and first masks of views in which the same clicks can be seen."""
+        if not self.prompts:  # a noun was asked for in several views already
+            return dict(clicked)
         each = -(-self.config.lift.witnesses // len(self.prompts))
         asked: dict[int, Prompts] = {}
         for prompts in self.prompts.values():
             for other in transferred(prompts, self.scene.cameras, seen, each):
                 if other.view not in clicked:
                     asked.setdefault(other.view, other)
+        if self.noun is not None:
+            return {**clicked, **self.noun.at(list(asked.values()))}
         return {**clicked, **self.segmentation.ask_all(list(asked.values()), self.threads)}
 
     def _add_target(self, model: SurfaceModel, optimizer: torch.optim.Optimizer) -> None:
@@ -255,9 +255,10 @@ class LiftRun:
         return self.segmentation.refine_all(projections.values(), self.prompts, self.threads, DOUBT, masks)
 
     def _lost(self, number: int) -> InputError:
+        pointed = f"clicked in view {min(self.prompts)}" if self.prompts else f"prompts.text={self.config.prompts.text}"
         return InputError(
-            f"round {number}: the target was lost, its projection is empty in all views (clicked in view "
-            f"{min(self.prompts)}); the last good masks are in {self.run_dir / MASKS_NAME}"
+            f"round {number}: the target was lost, its projection is empty in all views ({pointed}); the last good "
+            f"masks are in {self.run_dir / MASKS_NAME}"
         )
 
     def _fit(self, stage: Lift, optimizer: torch.optim.Optimizer, steps: int, first: int, decay: float) -> None:

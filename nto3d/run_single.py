@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nto3d.build import build_device
-from nto3d.build_segmenter import build_segmenter, check_weights
+from nto3d.build_segmenter import build_finder, build_segmenter, check_weights
 from nto3d.build_single import build_depth, build_mcc, margin_of
 from nto3d.config import Config, Reader, SegmenterName
 from nto3d.data.load import load_scene
@@ -30,6 +30,7 @@ from nto3d.segment.prompts import read_prompts
 from nto3d.stages.assess import FRAMES, REPORT_NAME, TURNTABLE, report_metrics
 from nto3d.stages.complete import Completion, complete
 from nto3d.stages.mesh import write_run_mesh
+from nto3d.stages.propose import Noun
 from nto3d.types import BoolArray, Prompts, Scene
 
 log = logging.getLogger("nto3d")
@@ -108,11 +109,16 @@ def target_mask(config: Config, scene: Scene) -> tuple[BoolArray, Prompts | None
         path = Path(config.scene.path)
         folder = path.parent if config.scene.reader is Reader.image else path
         asked = {one.view: one for one in read_prompts(config.prompts, folder, scene, config.scene.downscale)}
-        if view not in asked:
+        finder = build_finder(config)
+        if view not in asked and (asked or finder is None):
             raise InputError(f"prompts: expected one in view {view} (scene.view), got some in views {sorted(asked)}")
-        segmenter = build_segmenter(config)
-        prompts = asked[view]
-        mask = segmenter.segment(segmenter.embed(scene.images[view]), prompts).pixels
+        prompts = asked.get(view)
+        if finder is not None:
+            clicks = [] if prompts is None else [prompts]
+            mask = Noun(finder, scene, str(config.prompts.text)).first(clicks, [view], 1)[view].pixels
+        else:
+            segmenter = build_segmenter(config)
+            mask = segmenter.segment(segmenter.embed(scene.images[view]), asked[view]).pixels
     if not mask.any():
         raise InputError(f"the mask of view {view}: expected pixels of the target, it is empty")
     return mask, prompts

@@ -4,6 +4,7 @@
     python scripts/annotate.py scene=FOLDER view=0 points=[[x,y],[x,y]] labels=[1,0] box=[x0,y0,x1,y1]
     python scripts/annotate.py scene=FOLDER view=7 points=[[x,y]] add=true        another view in the same file
     python scripts/annotate.py ... segmenter=sam checkpoint=sam_vit_b_01ec64.pth
+    python scripts/annotate.py ... segmenter=hf model=weights/sam2.1-hiera-tiny
 
 Coordinates are pixels (x, y) of the picture file; label 1 lies on the target, 0 beside it. `out=FILE` (default
 SCENE/prompts.json, where train.py looks) is replaced only with `overwrite=true`; `overlay=FILE` (default overlay.png)
@@ -53,6 +54,7 @@ class Segmenters(Enum):
 
     grabcut = "grabcut"
     sam = "sam"
+    hf = "hf"
 
 
 @dataclass
@@ -71,6 +73,7 @@ class Options:
     downscale: int = 1
     segmenter: Segmenters = Segmenters.grabcut
     checkpoint: str | None = None
+    model: str | None = None
     device: str = "auto"
 
 
@@ -89,19 +92,26 @@ def read_options(argv: Sequence[str]) -> Options:
         raise InputError(f"overlay: expected a file ending in png or jpg, got {options.overlay}")
     if (options.segmenter is Segmenters.sam) != (options.checkpoint is not None):
         raise InputError("checkpoint: expected weights with segmenter=sam, and only with it")
+    if options.model is not None and options.segmenter is not Segmenters.hf:
+        raise InputError("model: expected segmenter=hf with it, whose folder it is")
     return options
 
 
 def segment(options: Options, image: ByteArray, prompts: Prompts) -> Mask:
     """The mask that the chosen segmenter gives for the picture [H, W, 3]."""
     segmenter: Any
-    if options.segmenter is Segmenters.sam:
-        import torch  # here: only SAM needs it
+    if options.segmenter is not Segmenters.grabcut:
+        import torch  # here: GrabCut does not need it
 
+        from nto3d.segment.hf import open_hf
         from nto3d.segment.sam_loading import open_sam
 
         auto = "cuda" if torch.cuda.is_available() else "cpu"
-        segmenter = open_sam(options.checkpoint, torch.device(auto if options.device == "auto" else options.device))
+        device = torch.device(auto if options.device == "auto" else options.device)
+        if options.segmenter is Segmenters.sam:
+            segmenter = open_sam(options.checkpoint, device)
+        else:
+            segmenter = open_hf(options.model, device)
     else:
         from nto3d.segment.grabcut import GrabCutSegmenter
 

@@ -23,6 +23,7 @@ TIERS = (
         "config_check",
         "config_io",
         "files",
+        "pretrained",
         "progress",
         "run_folder",
     },

@@ -18,12 +18,14 @@ from nto3d.config import SegmenterName
 from nto3d.data.load import load_scene
 from nto3d.errors import InputError
 from nto3d.run_lift import LiftRun
+from nto3d.segment.base import Instances
 from nto3d.stages.reproject import Projection
 from nto3d.stages.scene import SceneFit
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
 from tests.helpers import WrittenScene, write_dtu_scene
 
 VIEWS = 8
+UNCLICKED, TEXT = ("prompts.view=null", "prompts.points=null"), ("segmenter=hf", "prompts.text=ball")
 SIZE = (48, 64)
 
 
@@ -52,7 +54,9 @@ def ball(tmp_path: Path) -> WrittenScene:
     return write_dtu_scene(tmp_path / "ball", VIEWS, SIZE)
 
 
-def open_lift(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch, masks: BoolArray, rounds: int) -> LiftRun:
+def open_lift(
+    ball: WrittenScene, monkeypatch: pytest.MonkeyPatch, masks: BoolArray, rounds: int, *more: str
+) -> LiftRun:
     """A lift of the ball, clicked in view 1, on geometry that is right from the start."""
     values = [
         *("scene=dtu", f"scene.path={ball.path}", "prompts.view=1", "prompts.points=[[32,24]]", "trainer=smoke"),
@@ -66,6 +70,7 @@ def open_lift(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch, masks: BoolAr
             "threads=1",
         ),
         "logger=none",
+        *more,
     ]
     config = compose_config(values)
     monkeypatch.setattr(run_lift, "build_segmenter", lambda _: Oracle(masks))
@@ -97,6 +102,36 @@ def test_the_click_s_mask_comes_to_all_views(ball: WrittenScene, monkeypatch: py
     lift = open_lift(ball, monkeypatch, ball.masks, rounds=2)
     lifted(lift)
     assert [row[0] for row in lift.rows] == [0, 1, 2]
+    for mask, true in zip(written(lift), ball.masks, strict=True):
+        assert iou(mask, true) > 0.8
+
+
+class Named:
+    """Finds the ball, and beside it something better in some views."""
+
+    def __init__(self, ball: WrittenScene, others: BoolArray) -> None:
+        self.ball, self.others = ball, others
+
+    def instances(self, image: ByteArray, text: str) -> Instances:
+        assert text == "ball"
+        view = next(v for v, other in enumerate(self.ball.images) if np.array_equal(image, other))
+        masks = np.stack([self.others[view], self.ball.masks[view]])
+        keep = masks.any(axis=(1, 2))
+        return Instances(masks[keep], np.array([0.9, 0.8])[keep])
+
+
+@pytest.mark.parametrize("clicked", [False, True])
+def test_a_noun_comes_to_all_views(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch, clicked: bool) -> None:
+    """Without a click the views outvote the two that mean something else; a click says what is meant."""
+    others = np.zeros_like(ball.masks)
+    others[[1, 5] if not clicked else slice(None), :8, :12] = True
+    monkeypatch.setattr(run_lift, "build_finder", lambda _: Named(ball, others))
+    more = (*TEXT, "lift.witnesses=7", *(() if clicked else UNCLICKED))
+    lift = open_lift(ball, monkeypatch, ball.masks, 1, *more)
+    first = lift.first_masks()
+    assert set(first) == ({1} if clicked else set(lift.scene.train))
+    fitted = fitted_scene(lift)
+    lift.masks(fitted, first)
     for mask, true in zip(written(lift), ball.masks, strict=True):
         assert iou(mask, true) > 0.8
 

@@ -5,11 +5,7 @@ Letters: H, W picture height and width in pixels, h, w those of the network's an
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +15,12 @@ from torch.nn.functional import interpolate
 
 from nto3d.depth.base import PointMap, back_project, picture_size
 from nto3d.errors import InputError
+from nto3d.pretrained import import_transformers, quiet, reason, some_names
 from nto3d.types import ByteArray, FloatArray
 
-INSTALL = "pip install transformers==5.23.0"
 # How the configuration of a network says that its answer is z in a fixed unit; networks that are not here give
 # depth up to an unknown scale and shift (DPT), the inverse of depth, or need more than a picture.
 METRIC_KINDS = "ZoeDepth, Depth Anything with depth_estimation_type metric, GLPN"
-SHOWN = 3  # names of weights in an error
 
 
 class MonoDepth:
@@ -80,7 +75,7 @@ class MonoDepth:
             answer = self._network(pixel_values=inputs["pixel_values"].to(self._device)).predicted_depth
         except (RuntimeError, ValueError) as error:  # a picture of a few pixels leaves nothing after the first layers
             raise InputError(
-                f"depth model {self._name}: cannot take a picture of {size[1]} x {size[0]} pixels ({_reason(error)})"
+                f"depth model {self._name}: cannot take a picture of {size[1]} x {size[0]} pixels ({reason(error)})"
             ) from error
         padded = self._network.config.model_type == "zoedepth" and self._processor.do_pad
         return to_picture(answer.float(), size, padded)[0].cpu()
@@ -104,7 +99,7 @@ def to_picture(answer: Tensor, size: tuple[int, int], padded: bool) -> Tensor:
 
 def _load(model: str) -> tuple[Any, Any]:
     """The network and the processor of its pictures."""
-    transformers = _import_transformers()
+    transformers = import_transformers("depth models")
     folder = Path(model)
     if not folder.is_dir() and (folder.is_file() or model.startswith((".", "~", "/")) or model.count("/") > 1):
         raise InputError(f"depth model {model}: expected a folder with a model of transformers, found no such folder")
@@ -113,7 +108,7 @@ def _load(model: str) -> tuple[Any, Any]:
     if local and not (folder / "config.json").is_file():
         raise InputError(f"depth model {model}: expected a folder with config.json, there is none")
     try:
-        with _quiet(transformers.utils.logging, bars=not local):
+        with quiet(transformers.utils.logging, bars=not local):
             config = transformers.AutoConfig.from_pretrained(model, **options)
             _check_metric(model, config)
             network, found = transformers.AutoModelForDepthEstimation.from_pretrained(
@@ -124,30 +119,13 @@ def _load(model: str) -> tuple[Any, Any]:
         raise
     except Exception as error:  # files of others, and a network connection: anything can be wrong
         source = "a depth model in this folder" if local else "a folder or a model on the Hugging Face hub"
-        raise InputError(f"depth model {model}: expected {source}, it cannot be loaded ({_reason(error)})") from error
+        raise InputError(f"depth model {model}: expected {source}, it cannot be loaded ({reason(error)})") from error
     missing = sorted(found["missing_keys"])
     if missing:  # transformers warns and goes on with random numbers
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise InputError(
-            f"depth model {model}: expected all weights of {type(network).__name__}, "
-            f"missing {', '.join(missing[:SHOWN])}{more}"
+            f"depth model {model}: expected all weights of {type(network).__name__}, missing {some_names(missing)}"
         )
     return network, processor
-
-
-@contextmanager
-def _quiet(logging: Any, bars: bool) -> Iterator[None]:
-    """No warnings of transformers meanwhile, and no progress bars unless `bars` (a download shows them)."""
-    verbosity, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if not bars:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _check_metric(model: str, config: Any) -> None:
@@ -159,48 +137,3 @@ def _check_metric(model: str, config: Any) -> None:
         return
     given = f"{kind} with depth_estimation_type relative" if kind == "depth_anything" else kind or "an unknown kind"
     raise InputError(f"depth model {model}: expected a network of metric depth ({METRIC_KINDS}), got {given}")
-
-
-def _import_transformers() -> Any:
-    """The library, imported on first use.
-
-    Raises:
-        InputError: it is not installed, or cannot be imported.
-    """
-    _hide_broken_torchvision()
-    try:
-        return importlib.import_module("transformers")
-    except (ImportError, OSError, RuntimeError) as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name == "transformers"
-        what = "which is not installed" if missing else f"which cannot be imported ({_reason(error)})"
-        raise InputError(f"depth models need the package transformers, {what}: {INSTALL}") from error
-
-
-def _hide_broken_torchvision() -> None:
-    """Makes a torchvision that is installed but cannot be imported count as not installed, in this process.
-
-    Its default wheel is built for CUDA; beside a CPU build of torch its import ends with `operator torchvision::nms
-    does not exist`, and transformers, which only asks whether it is installed, fails with it. Nothing here needs it.
-    """
-    if "torchvision" in sys.modules:
-        return
-    try:
-        importlib.import_module("torchvision")
-    except ModuleNotFoundError as error:
-        if error.name == "torchvision":
-            return
-        _hide_torchvision()
-    except (ImportError, OSError, RuntimeError):
-        _hide_torchvision()
-
-
-def _hide_torchvision() -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    sys.modules["torchvision"] = None  # type: ignore[assignment]  # to Python: there is no such module
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of an error, short."""
-    line = (str(error).strip().splitlines() or [""])[0]
-    return line[:160] or type(error).__name__

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from nto3d.types import ByteArray, Mask, Prompts
+from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts
 
 Embedded = TypeVar("Embedded")
 
@@ -24,6 +25,26 @@ class Segmenter(Protocol[Embedded]):
         Raises:
             InputError: the segmenter lacks something that the user can provide.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What a noun names in a picture.
+
+    Attributes:
+        masks: bool [N, H, W]. scores: [N] in 0..1, descending.
+    """
+
+    masks: BoolArray
+    scores: FloatArray
+
+
+class Finder(Protocol):
+    """Finds what a noun names."""
+
+    def instances(self, image: ByteArray, text: str) -> Instances:
+        """What a noun names in a picture, uint8 [H, W, 3] RGB."""
         ...
 
 

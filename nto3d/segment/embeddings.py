@@ -16,6 +16,7 @@ from nto3d.files import write_arrays, write_atomic
 from nto3d.types import ByteArray
 
 FORMAT = 1
+KEY, FEATURES = "key", "features"  # entries of a file: what it was made from, and an embedding of one part
 log = logging.getLogger("nto3d")
 
 
@@ -27,7 +28,7 @@ def image_hash(image: ByteArray) -> str:
 
 
 class EmbeddingCache:
-    """Embeddings [C, h, w] float32 of pictures under one checkpoint and one set of settings.
+    """Embeddings of pictures under one checkpoint and one set of settings: float32 [C, h, w], or several such parts.
 
     What cannot be read, is damaged or was made from something else counts as absent, and is written anew. Where the
     folder cannot be written, everything still works: a single warning is logged.
@@ -45,30 +46,44 @@ class EmbeddingCache:
 
     def load(self, image: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
         """The embedding of the picture with this hash, or None; it has to be of the given shape."""
+        arrays = self.load_all(image, {FEATURES: shape})
+        return None if arrays is None else arrays[FEATURES]
+
+    def load_all(self, image: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]] | None:
+        """The parts of an embedding, by name, of the picture with this hash, or None; all have to be there.
+
+        Args:
+            shapes: of the parts, by name.
+        """
         path = self._path(image)
         if not path.is_file():
             return None
         try:
             archive = np.load(path, allow_pickle=False)
             with archive:
-                key, features = str(archive["key"]), archive["features"]
+                key, arrays = str(archive[KEY]), {name: archive[name] for name in shapes}
         except Exception as error:  # a damaged file can break the zip reader or numpy's in any way
             log.info("%s: damaged (%s), made again", path, type(error).__name__)
             return None
-        if key != self._key(image) or features.shape != shape or features.dtype != np.float32:
+        right = all(arrays[name].shape == shape and arrays[name].dtype == np.float32 for name, shape in shapes.items())
+        if key != self._key(image) or not right:
             log.info("%s: made with other settings, made again", path)
             return None
-        return features
+        return arrays
 
     def store(self, image: str, features: NDArray[np.float32]) -> None:
         """Keep the embedding of the picture with this hash."""
+        self.store_all(image, {FEATURES: features})
+
+    def store_all(self, image: str, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Keep an embedding of several parts, by name (any but `key`)."""
         path = self._path(image)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             ignore = self.folder / ".gitignore"
             if not ignore.exists():
                 write_atomic(ignore, "*\n")
-            write_arrays(path, {"key": np.array(self._key(image)), "features": features})
+            write_arrays(path, {KEY: np.array(self._key(image)), **arrays})
         except (OSError, InputError) as error:
             if not self.warned:
                 log.warning("embeddings are not kept, the next run makes them again (%s)", error)

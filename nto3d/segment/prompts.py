@@ -44,12 +44,13 @@ def read_prompts(config: PromptsConfig, scene_path: Path, scene: Scene, downscal
     """What points at the target, from the command line or from a file.
 
     Args:
-        config: `view` with `points`, `labels`, `box`; or `file`; or nothing, for `prompts.json` in the scene's folder.
+        config: `view` with `points`, `labels`, `box`; or `file`; or nothing, for `prompts.json` in the scene's folder,
+            which is not looked at where there is a `text`.
         scene_path: the scene's folder. scene: as read from it.
         downscale: whole factor by which its pictures were reduced.
 
     Returns:
-        One a view, ascending, in pixels of `scene.images`.
+        One a view, ascending, in pixels of `scene.images`; none where there is a `text` alone.
 
     Raises:
         InputError: there are none, the file is malformed, or a prompt is impossible (outside the picture, a view that
@@ -62,6 +63,8 @@ def read_prompts(config: PromptsConfig, scene_path: Path, scene: Scene, downscal
 def read_unreduced(config: PromptsConfig, scene_path: Path, scene: Scene, downscale: int) -> tuple[Prompts, ...]:
     """As `read_prompts`, but in pixels of the picture files."""
     frames = _from_command_line(config)
+    if frames is None and config.file is None and config.text is not None:
+        return ()
     if frames is None:
         path = Path(config.file) if config.file is not None else scene_path / FILE_NAME
         if config.file is None and not path.exists():

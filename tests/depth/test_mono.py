@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nto3d.depth import mono
 from nto3d.depth.base import Depth
 from nto3d.depth.mono import MonoDepth, to_picture
 from nto3d.errors import InputError
+from nto3d.pretrained import hide_broken_torchvision, import_transformers
 
 INTRINSICS = np.array([[40.0, 0.0, 25.0], [0.0, 40.0, 18.0], [0.0, 0.0, 1.0]])
 PICTURE = np.random.default_rng(0).integers(0, 256, (37, 51, 3), dtype=np.uint8)
@@ -25,7 +25,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (37, 51, 3), dtype=np.uint8)
 def transformers() -> ModuleType:
     if importlib.util.find_spec("transformers") is None:
         pytest.skip("the depth models need the package transformers")
-    return mono._import_transformers()  # not directly: beside a torchvision that does not load, it has to be hidden
+    return import_transformers("tests")  # not directly: beside a torchvision that does not load, it has to be hidden
 
 
 def with_random_weights(network: torch.nn.Module) -> Any:
@@ -306,13 +306,13 @@ def test_a_torchvision_that_does_not_load_counts_as_absent(monkeypatch: pytest.M
     (package / "__init__.py").write_text(broken)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
-    mono._hide_broken_torchvision()
+    hide_broken_torchvision()
     assert isinstance(sys.modules["torchvision"], ModuleType)  # one that was loaded stays
     del sys.modules["torchvision"]
-    mono._hide_broken_torchvision()
+    hide_broken_torchvision()
     assert sys.modules["torchvision"] is None
     assert "torchvision.part" not in sys.modules
     del sys.modules["torchvision"]
     (package / "__init__.py").write_text("works = True\n# another length\n")
-    mono._hide_broken_torchvision()
+    hide_broken_torchvision()
     assert sys.modules["torchvision"].works

@@ -21,6 +21,7 @@ from tests.data.test_dtu import BROKEN
 from tests.e2e.bright_sam import write_bright_sam
 from tests.e2e.conftest import TINY
 from tests.helpers import truncate
+from tests.segment.tiny_hf import library, write_hf
 
 
 def one_line(capfd: pytest.CaptureFixture[str]) -> str:
@@ -166,6 +167,23 @@ def blind_sam(_: Path) -> None:
     write_bright_sam(Path("sam.pth"), level=300.0)
 
 
+def whole_hf(_: Path) -> None:
+    write_hf(Path("sam"), "SamModel")
+
+
+def cut_hf(_: Path) -> None:
+    truncate(write_hf(Path("sam"), "SamModel") / "model.safetensors")
+
+
+def no_weights(_: Path) -> None:
+    (write_hf(Path("sam"), "SamModel") / "model.safetensors").unlink()
+
+
+def another_kind(_: Path) -> None:
+    Path("sam").mkdir()
+    Path("sam/config.json").write_text('{"model_type": "bert"}')
+
+
 def dark(box: Path) -> None:
     """Pictures on which there is nothing."""
     for file in (box / "image").iterdir():
@@ -173,7 +191,7 @@ def dark(box: Path) -> None:
 
 
 AT = ["prompts.view=0", "prompts.points=[[16,12]]"]
-SAM = ["segmenter=sam", *AT]
+SAM, HF = ["segmenter=sam", *AT], ["segmenter=hf", *AT]
 CLICKS: dict[str, tuple[Prepare, list[str], str]] = {
     "no click": (nothing, [], r"box/prompts\.json: no such file, nothing points at the target: pass prompts\.view"),
     "no such file": (nothing, ["prompts.file=gone.json"], r"gone\.json: .*cannot be read"),
@@ -244,6 +262,18 @@ CLICKS: dict[str, tuple[Prepare, list[str], str]] = {
         r"sam\.pth: expected weights of SAM, got a trunc",
     ),
     "sam: unknown device": (nothing, [*SAM, "segmenter.device=tpu"], r"segmenter\.device: expected auto, cpu, cuda"),
+    "hf: no model": (nothing, HF, r"segmenter\.model is missing: .*hf download facebook/sam2"),
+    "hf: no such folder": (nothing, [*HF, "segmenter.model=/gone"], r"segmenter\.model: expected a folder, .* /gone"),
+    "hf: not fetched": (nothing, [*HF, "segmenter.model=no/body"], r"hf download no/body --local-dir weights/body"),
+    "hf: no weights": (no_weights, [*HF, "segmenter.model=sam"], r"model\.safetensors: expected the weights, found no"),
+    "hf: truncated": (cut_hf, [*HF, "segmenter.model=sam"], r"model\.safetensors: expected safetensors, got a trunc"),
+    "hf: another kind": (another_kind, [*HF, "segmenter.model=sam"], r"expected a model_type of sam, .*got 'bert'"),
+    "hf: cannot read": (
+        whole_hf,
+        [*HF, "segmenter.model=sam", "prompts.text=cup"],
+        r"prompts\.text: sam \(sam\) cannot read text, expected SAM 3: hf download facebook/sam3",
+    ),
+    "text without hf": (nothing, ["prompts.text=cup"], r"prompts\.text: segmenter=grabcut cannot read text"),
     "unknown segmenter": (nothing, ["segmenter=knife", *AT], r"segmenter=knife: no such option"),
 }
 
@@ -251,6 +281,8 @@ CLICKS: dict[str, tuple[Prepare, list[str], str]] = {
 @pytest.mark.parametrize("case", CLICKS)
 def test_bad_clicks(box: Path, capfd: pytest.CaptureFixture[str], case: str) -> None:
     prepare, arguments, message = CLICKS[case]
+    if case.startswith("hf"):
+        library()  # its absence would be said first
     prepare(box)
     before = sorted(path for path in Path().rglob("*"))
     assert main([*TINY, "segmenter=grabcut", *arguments]) == 2

@@ -87,6 +87,18 @@ def test_other_content_is_not_taken(tmp_path: Path) -> None:
     assert cache.load(IMAGE, SHAPE) is None
 
 
+def test_an_embedding_of_several_parts(tmp_path: Path) -> None:
+    parts = {"fine": FEATURES, "coarse": FEATURES[:2, :1]}
+    shapes = {name: part.shape for name, part in parts.items()}
+    make(tmp_path).store_all(IMAGE, parts)
+    kept = make(tmp_path).load_all(IMAGE, shapes)
+    assert kept is not None
+    assert all((kept[name] == part).all() for name, part in parts.items())
+    assert make(tmp_path).load_all(IMAGE, {**shapes, "more": (1,)}) is None
+    assert make(tmp_path).load_all(IMAGE, {**shapes, "coarse": (2, 1, 4)}) is None
+    assert make(tmp_path).load(IMAGE, SHAPE) is None
+
+
 def test_works_on_without_a_folder_to_write_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "blocked").touch()
     cache = make(tmp_path / "blocked" / "sam")

@@ -1,0 +1,72 @@
+"""From first masks of a few views to masks of all: the whole object by geometry, or carried from view to view."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from nto3d.stages.model import SurfaceModel
+from nto3d.stages.refine import Segmentation, ViewMask, carry
+from nto3d.stages.reproject import Projection
+from nto3d.stages.whole import find_whole
+from nto3d.stages.witnesses import on_surface
+from nto3d.types import Cameras, FloatArray, Mask, Prompts, Scene
+
+log = logging.getLogger("nto3d")
+
+
+def open_masks(
+    segmentation: Segmentation,
+    model: SurfaceModel,
+    scene: Scene,
+    cameras: Cameras,
+    seen: Mapping[int, Projection],
+    first: Mapping[int, Mask],
+    believed: Mapping[int, float],
+    clicks: Mapping[int, Prompts],
+    held_out: Sequence[int],
+    threads: int,
+    seed: int,
+) -> dict[int, ViewMask]:
+    """Masks of all views in `seen`.
+
+    Args:
+        segmentation: is told how far geometry's outlines may be wrong. model: after the scene stage.
+        cameras: reduced, as `seen`. first: masks that were found without a projection. believed: how much each counts.
+        clicks: of the user, by view; there may be none. held_out: views of which others learn nothing.
+        seed: of random choices.
+    """
+    places = _clicked(scene.cameras, seen, first, believed, clicks)
+    whole = find_whole(model, cameras, seen, scene.images, first, believed, places, seed)
+    if whole is None:
+        log.info("geometry does not tell what the object is: going by colours alone")
+        return carry(segmentation, cameras, seen, first, believed, clicks, held_out)
+    segmentation.slack = whole.slack
+    named = [replace(found, target=whole.targets[view]) for view, found in seen.items()]
+    return segmentation.refine_all(named, clicks, threads)
+
+
+def _clicked(
+    cameras: Cameras,
+    seen: Mapping[int, Projection],
+    first: Mapping[int, Mask],
+    believed: Mapping[int, float],
+    clicks: Mapping[int, Prompts],
+) -> tuple[FloatArray, FloatArray]:
+    """Places [P, 3] of the surface under positive and negative clicks; without any, in the middle of the best mask."""
+    places: list[FloatArray] = []
+    if not any((some.labels == 1).any() for some in clicks.values()):  # a noun or a box
+        view = max(first, key=lambda one: believed[one])
+        depth = cv2.distanceTransform(first[view].pixels.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+        middle = Prompts(view, np.array([[column, row]], dtype=np.float64), np.ones(1, dtype=np.int64))
+        places = [on_surface(middle, cameras, seen[view])]
+    places += [on_surface(some, cameras, seen[view]) for view, some in clicks.items()]
+    labels = np.concatenate([np.ones(len(places) - len(clicks)), *(some.labels for some in clicks.values())])
+    points = np.concatenate(places)
+    known = np.isfinite(points).all(axis=1)
+    return points[known & (labels == 1)], points[known & (labels == 0)]
