@@ -43,7 +43,7 @@ from nto3d.stages.witnesses import transferred, weights
 from nto3d.training.checkpoint import LIFT_STAGE, random_state, save_checkpoint
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
-from nto3d.types import BoolArray, Mask, Prompts, Scene
+from nto3d.types import BoolArray, FloatArray, Mask, Prompts, Scene
 
 log = logging.getLogger("nto3d")
 DT = 0.01  # sample length of projections, normalized units
@@ -121,6 +121,7 @@ class LiftRun:
         self.views = sorted(set(scene.train) | set(self.prompts))
         self.threads = torch.get_num_threads()
         self.rows: list[tuple[float, ...]] = []
+        self.whole: dict[int, FloatArray] | None = None  # where geometry has the object
         self.pictures = RoundPictures(run_dir, scene, self.prompts, config.logger.tensorboard)
         self.recording = recording or Recording()
         for view, prompts in self.prompts.items():
@@ -165,7 +166,7 @@ class LiftRun:
         first = self._with_witnesses(clicked, {view: fitted.seen[view] for view in self.views})
         held_out = [view for view in range(len(self.scene.cameras)) if view not in self.views]
         believed = weights(first, clicked, self.cameras, fitted.seen)
-        masks = open_masks(
+        masks, self.whole = open_masks(
             self.segmentation,
             model,
             self.scene,
@@ -275,7 +276,11 @@ class LiftRun:
             raise KeyboardInterrupt from stop
 
     def _project(self, model: SurfaceModel, views: Sequence[int], fitted: SceneFit) -> dict[int, Projection]:
-        return {p.view: p for p in project_views(model, self.cameras, views, DT, fitted.seen)}
+        """The target field in views, weighed with geometry: where they differ, nothing is sure."""
+        found = {p.view: p for p in project_views(model, self.cameras, views, DT, fitted.seen)}
+        if self.whole is None:
+            return found
+        return {v: dataclasses.replace(p, target=0.5 * (p.target + self.whole[v])) for v, p in found.items()}
 
     def _note(self, masks: dict[int, ViewMask], before: dict[int, ViewMask] | None) -> None:
         """Say how the masks are, and add the round to rounds.csv."""

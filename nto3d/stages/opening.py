@@ -31,8 +31,8 @@ def open_masks(
     held_out: Sequence[int],
     threads: int,
     seed: int,
-) -> dict[int, ViewMask]:
-    """Masks of all views in `seen`.
+) -> tuple[dict[int, ViewMask], dict[int, FloatArray] | None]:
+    """Masks of all views in `seen`, and where geometry has the object in them, float32 [h, w] (None: it cannot tell).
 
     Args:
         segmentation: is told how far geometry's outlines may be wrong. model: after the scene stage.
@@ -44,10 +44,10 @@ def open_masks(
     whole = find_whole(model, cameras, seen, scene.images, first, believed, places, seed)
     if whole is None:
         log.info("geometry does not tell what the object is: going by colours alone")
-        return carry(segmentation, cameras, seen, first, believed, clicks, held_out)
+        return carry(segmentation, cameras, seen, first, believed, clicks, held_out), None
     segmentation.slack = whole.slack
     named = [replace(found, target=whole.targets[view]) for view, found in seen.items()]
-    return segmentation.refine_all(named, clicks, threads)
+    return segmentation.refine_all(named, clicks, threads), whole.targets
 
 
 def _clicked(

@@ -30,6 +30,7 @@ HALF = 0.5  # share of the votes with which what hangs together is believed with
 COLOUR, CLICK = 1.0, 1e6  # weights of votes, a cell's face each, and of clicks, beside a face of contact
 AGAINST, OTHER = 0.55, 0.65  # a place is unsure with fewer votes for it and colours rather those of something else
 STRANGER = 0.85  # ... and whatever the votes, where the colours are so clearly those of something else
+MOSTLY = 0.5  # share of a piece's pixels
 UNSURE = 0.4  # a prior that leaves it to the segmenter
 CLEARLY = 0.6  # of the way from ALIKE to UNLIKE: from there on colours are asked
 ALIKE, UNLIKE = 0.2, 0.45  # how different the colours inside and outside are: what is less, what is clearly
@@ -78,19 +79,21 @@ def find_whole(
     chosen = whole_object(solid, votes, colours, *clicked)
     if chosen is None:
         return None
-    shown = {view: chosen[solid.at(points)] & known for view, (points, known) in places.items()}
+    pieces = {view: np.where(known, solid.at(points), 0) for view, (points, known) in places.items()}
+    shown = {view: chosen[piece] for view, piece in pieces.items()}
     if not any(mask.any() for mask in shown.values()):
         return None
     differences = [apart(images[view], mask) for view, mask in shown.items() if mask.any()]
     clearly = (float(np.median(differences)) - ALIKE) / (UNLIKE - ALIKE)
     targets = {view: mask.astype(np.float32) for view, mask in shown.items()}
     if clearly > CLEARLY:
-        _leave_open(targets, seen, cameras, images, small, votes.weights)
+        _leave_open(targets, pieces, seen, cameras, images, small, votes.weights)
     return Whole(targets, NARROW + (WIDE - NARROW) * min(max(clearly, 0.0), 1.0))
 
 
 def _leave_open(
     targets: dict[int, FloatArray],
+    pieces: Mapping[int, IntArray],
     seen: Mapping[int, Projection],
     cameras: Cameras,
     images: ByteArray,
@@ -99,7 +102,12 @@ def _leave_open(
 ) -> None:
     """Make targets unsure where masks speak against them and the colours are rather those of something else.
 
-    Surface that no view sees well is made up, and painted like what lies behind it.
+    Surface that no view sees well is made up, and painted like what lies behind it. A piece that is doubted for the
+    most part is none of that: geometry took it in against the colours, such as a foot.
+
+    Args:
+        pieces: what each pixel [h, w] shows. seen, cameras, images, masks: as in `find_whole`, reduced.
+        weights: how much each mask counts.
     """
     said = SurfaceVotes(cameras)
     for view, mask in masks.items():
@@ -107,9 +115,16 @@ def _leave_open(
     inside = {view: (target > 0.5) & (said.ask(seen[view]) > 0.5) for view, target in targets.items()}
     known = {view: ((target < 0.5) | inside[view]) & ~seen[view].differs for view, target in targets.items()}
     other = elsewhere(images, inside, known)
+    doubted = {}
     for view, target in targets.items():
-        doubted = (said.ask(seen[view]) < AGAINST) & (other[view] > OTHER)
-        target[(target > 0.5) & (doubted | (other[view] > STRANGER))] = UNSURE
+        against = (said.ask(seen[view]) < AGAINST) & (other[view] > OTHER)
+        doubted[view] = (target > 0.5) & (against | (other[view] > STRANGER))
+    count = max(int(piece.max()) for piece in pieces.values()) + 1
+    asked = sum(np.bincount(piece.reshape(-1), minlength=count) for piece in pieces.values())
+    open_ = sum(np.bincount(pieces[view][where], minlength=count) for view, where in doubted.items())
+    partly = open_ < MOSTLY * np.maximum(asked, 1)
+    for view, target in targets.items():
+        target[doubted[view] & partly[pieces[view]]] = UNSURE
 
 
 @dataclass(frozen=True)
