@@ -60,7 +60,13 @@ def open_lift(
     """A lift of the ball, clicked in view 1, on geometry that is right from the start."""
     values = [
         *("scene=dtu", f"scene.path={ball.path}", "prompts.view=1", "prompts.points=[[32,24]]", "trainer=smoke"),
-        *("field.start=sphere", "field.sphere_radius=0.5", "lift.scene_steps=1", f"lift.max_rounds={rounds}"),
+        *(
+            "field.start=sphere",
+            "field.sphere_radius=0.5",
+            "field.init_inv_std=100",
+            "lift.scene_steps=1",
+            f"lift.max_rounds={rounds}",
+        ),
         *(
             "lift.tol=0",
             "lift.witnesses=0",

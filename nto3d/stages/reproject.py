@@ -21,7 +21,7 @@ POSITIVE, NEGATIVE, IN_FRONT = 4, 6, 2  # points of a prompt; the last are on wh
 OUTSIDE = 0.06  # negative points lie this far from the target, as a share of its size
 BLUR, DIFFERENT = 1.5, 0.3  # of colours that are compared: pixels; sum over channels of 0..1
 NARROW = 5  # pixels: narrower differences are none
-UNSURE = 0.45  # most that a prior says where the picture differs
+UNSURE = 0.45  # what a prior says where it leaves the answer to the segmenter, such as where the picture differs
 MARGIN = 0.05  # of the box, as a share of its size
 SOLID = 0.5  # opacity of a pixel that shows surface
 

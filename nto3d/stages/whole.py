@@ -19,7 +19,7 @@ from nto3d.geometry.cameras import RayCaster
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.palette import apart, common, elsewhere, piece_colours
 from nto3d.stages.propagate import SurfaceVotes
-from nto3d.stages.reproject import Projection, shrunk, surface_places
+from nto3d.stages.reproject import UNSURE, Projection, shrunk, surface_places
 from nto3d.stages.solid import Solid, distances, find_solid
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, IntArray, Mask
 
@@ -31,7 +31,6 @@ COLOUR, CLICK = 1.0, 1e6  # weights of votes, a cell's face each, and of clicks,
 AGAINST, OTHER = 0.55, 0.65  # a place is unsure with fewer votes for it and colours rather those of something else
 STRANGER = 0.85  # ... and whatever the votes, where the colours are so clearly those of something else
 MOSTLY = 0.5  # share of a piece's pixels
-UNSURE = 0.4  # a prior that leaves it to the segmenter
 CLEARLY = 0.6  # of the way from ALIKE to UNLIKE: from there on colours are asked
 ALIKE, UNLIKE = 0.2, 0.45  # how different the colours inside and outside are: what is less, what is clearly
 NARROW, WIDE = 0.04, 0.08  # how far an outline may be wrong where colours tell nothing, and where they tell much
