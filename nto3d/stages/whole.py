@@ -187,7 +187,7 @@ def whole_object(
     inside = _cut(solid, votes, familiar.clip(0.0, 1.0), clicked, refused)[1:]
     own, fixed = np.zeros((2, len(inside)), dtype=bool)
     own[clicked - 1], fixed[refused - 1] = True, True
-    inside = _joined(contact, inside, own)
+    cut, inside = inside, _joined(contact, inside, own)
     if solid.support is None:
         area = solid.pieces.contact[1:, 0] * inside
         return _with_empty(inside) if area @ votes.share[1:] >= HALF * area.sum() else None
@@ -203,7 +203,9 @@ def whole_object(
             middle = solid.middle(_with_empty(inside))
             inside |= min(bearing, key=lambda group: np.linalg.norm(solid.middle(_with_empty(group)) - middle))
         else:
-            return _with_empty(inside)
+            # What floats is held by something too thin to be solid
+            floating = [group for group in groups if not held[group].any() and cut[group].all()]
+            return _with_empty(inside | np.any([np.zeros_like(inside), *floating], axis=0))
 
 
 def _with_empty(pieces: BoolArray) -> BoolArray:

@@ -40,6 +40,8 @@ PARTS: dict[str, Shape] = {
     "foot": ball((-0.45, 0.35, -0.44), 0.13),
     "stem": box((-0.45, 0.35, -0.2), (0.035, 0.035, 0.2)),
     "cup": ball((-0.45, 0.35, 0.1), 0.17),
+    # what hangs above it by a thread
+    "knob": ball((-0.45, 0.35, 0.42), 0.06),
     # two balls that touch
     "left": ball((0.2, 0.3, -0.33), 0.18),
     "right": ball((0.55, 0.3, -0.34), 0.175),
@@ -113,6 +115,15 @@ def test_an_object_stays_with_what_it_stands_on(clicked: str) -> None:
     assert found is not None
     assert found["cup"] > 0.9
     assert found["foot"] > 0.5  # its lowest cells lie within the support's tolerance
+    assert found["left"] == found["walls"] == 0.0
+
+
+@pytest.mark.parametrize(("share", "belongs"), [(0.9, True), (0.1, False)])
+def test_what_floats_belongs_to_the_object_if_the_masks_say_so(share: float, belongs: bool) -> None:
+    found = chosen("cup", {"cup": 1.0, "knob": share})
+    assert found is not None
+    assert (found["knob"] > 0.9) == belongs
+    assert found["cup"] > 0.9
     assert found["left"] == found["walls"] == 0.0
 
 
