@@ -38,6 +38,7 @@ from nto3d.cli import compose_config, guarded  # noqa: E402
 from nto3d.config import Config, PromptsConfig, PromptUse, Reader  # noqa: E402
 from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
+from nto3d.data.synthetic import RECIPES as PLANS  # noqa: E402
 from nto3d.data.synthetic import make_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.evaluate.damage import DAMAGES  # noqa: E402
@@ -179,6 +180,9 @@ def main(argv: Sequence[str]) -> None:
     options = parse_options(Options, own)
     if options.count < 1 or options.seed < 0:
         raise InputError(f"count, seed: expected at least 1 and 0, got {options.count} and {options.seed}")
+    unknown = [recipe for recipe in options.recipes if recipe not in PLANS]
+    if unknown or not options.recipes:
+        raise InputError(f"recipes: expected some of {', '.join(PLANS)}, got {options.recipes}")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(options.out or scratch)
         rest = [argument for argument in argv if argument not in own]

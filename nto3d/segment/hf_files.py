@@ -95,17 +95,26 @@ def find_folder(model: str | None) -> HfFolder:
 
 
 def _locate(model: str) -> Path:
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    example = f"a published model is fetched with: {fetch_command(EXAMPLE)}"
+    nowhere = f"segmenter.model: expected a folder, there is none at {model}; {example}"
+    try:
+        folder = Path(model).expanduser()
+        known = folder.is_dir()
+    except (OSError, RuntimeError) as error:  # a name too long, nobody's home
+        raise InputError(nowhere) from error
+    if known:
         if not (folder / CONFIG).is_file():
             raise InputError(f"segmenter.model: expected a folder with {CONFIG}, there is none in {model}")
         return folder
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", model) or folder.exists():
-        example = f"a published model is fetched with: {fetch_command(EXAMPLE)}"
-        raise InputError(f"segmenter.model: expected a folder, there is none at {model}; {example}")
+    # The first part may be a folder that is there: then the rest of the path is meant, and no name
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", model) or folder.exists() or folder.parent.is_dir():
+        raise InputError(nowhere)
     from huggingface_hub import try_to_load_from_cache  # here: it comes with transformers
 
-    cached = try_to_load_from_cache(model, CONFIG)
+    try:
+        cached = try_to_load_from_cache(model, CONFIG)
+    except ValueError as error:  # no name that the hub could have
+        raise InputError(nowhere) from error
     if not isinstance(cached, str):
         raise InputError(
             f"segmenter.model: {model} is neither a folder nor a model in the local cache; fetch it with: "

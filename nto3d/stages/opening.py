@@ -42,10 +42,10 @@ def open_masks(
     """
     places = _clicked(scene.cameras, seen, first, believed, clicks)
     whole = find_whole(model, cameras, seen, scene.images, first, believed, places, seed)
+    segmentation.slack = None if whole is None else whole.slack
     if whole is None:
         log.info("geometry does not tell what the object is: going by colours alone")
         return carry(segmentation, cameras, seen, first, believed, clicks, held_out), None
-    segmentation.slack = whole.slack
     named = [replace(found, target=whole.targets[view]) for view, found in seen.items()]
     return segmentation.refine_all(named, clicks, threads), whole.targets
 
@@ -61,7 +61,8 @@ def _clicked(
     places: list[FloatArray] = []
     if not any((some.labels == 1).any() for some in clicks.values()):  # a noun or a box
         view = max(first, key=lambda one: believed[one])
-        depth = cv2.distanceTransform(first[view].pixels.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        padded = np.pad(first[view].pixels, 1).view(np.uint8)  # beyond the picture is outside
+        depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
         middle = Prompts(view, np.array([[column, row]], dtype=np.float64), np.ones(1, dtype=np.int64))
         places = [on_surface(middle, cameras, seen[view])]

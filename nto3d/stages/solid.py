@@ -114,6 +114,8 @@ def find_solid(sdf: FloatArray, surface: FloatArray, cameras: Cameras, seed: int
     if support is not None:
         solid &= support.height(centers) > CLEAR
     pieces = split(solid)
+    if not len(pieces):
+        return Solid(pieces, support, np.zeros((CELLS,) * 3, np.int64), np.full((CELLS,) * 3, np.inf, np.float32))
     found: Any = ndimage.distance_transform_edt(pieces.labels == 0, return_indices=True)
     distance, index = found
     return Solid(pieces, support, np.ravel_multi_index(tuple(index), (CELLS,) * 3), distance.astype(np.float32))

@@ -172,6 +172,19 @@ def test_without_a_support_masks_must_show_half_of_it(share: float, believed: bo
         assert found.tolist() == [False, True]
 
 
+def test_a_floor_alone_has_nothing_on_it() -> None:
+    centers = cell_centers(CELLS).astype(np.float64)
+    sdf = PARTS["floor"](centers).astype(np.float32)
+    surface = centers[(np.abs(sdf) < 1.2 / CELLS) & (np.linalg.norm(centers, axis=-1) < 0.95)]
+    intrinsics, poses = ring_cameras(4, (24, 32))
+    poses[:, 2, 3] = 1.5
+    solid = find_solid(sdf, surface, Cameras(intrinsics, poses, (24, 32)))
+    assert len(solid.pieces) == 0
+    assert (solid.at(surface) == 0).all()
+    none = np.zeros((0, 3))
+    assert whole_object(solid, Votes(np.zeros(1), np.zeros(1), {}), np.ones((1, 3)), surface[:1], none) is None
+
+
 def test_standing_needs_the_centre_of_gravity_above_the_feet() -> None:
     solid, surface = scene()
     pieces = np.arange(len(solid.pieces) + 1)
