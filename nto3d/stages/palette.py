@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from nto3d.segment.first_mask import separation
-from nto3d.stages.solid import Solid
 from nto3d.types import BoolArray, ByteArray, FloatArray, IntArray
 
 TONES = 3  # bits of a colour channel
@@ -23,16 +22,15 @@ def tones(image: ByteArray, size: tuple[int, int]) -> IntArray:
     return numbers
 
 
-def piece_colours(solid: Solid, places: Mapping[int, tuple[FloatArray, BoolArray]], images: ByteArray) -> FloatArray:
-    """How often each colour was seen on each piece, float64 [N + 1, T].
+def piece_colours(count: int, told: Mapping[int, tuple[IntArray, BoolArray]], images: ByteArray) -> FloatArray:
+    """How often each colour was seen on each of `count` pieces, float64 [count, T].
 
     Args:
-        places: of each view, the surface in its pixels [h, w, 3] and where that is known [h, w].
-        images: uint8 [V, H, W, 3].
+        told: of each view, the pieces in its pixels [h, w] and where they are known [h, w]. images: uint8 [V, H, W, 3].
     """
-    found = np.zeros((len(solid.pieces) + 1, 8**TONES))
-    for view, (points, known) in places.items():
-        np.add.at(found, (solid.at(points[known]), tones(images[view], known.shape)[known]), 1.0)
+    found = np.zeros((count, 8**TONES))
+    for view, (pieces, known) in told.items():
+        np.add.at(found, (pieces[known], tones(images[view], known.shape)[known]), 1.0)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -54,10 +55,11 @@ class Solid:
     def held(self) -> BoolArray:
         """Which pieces [N + 1] reach down to the support, or leave the sphere, where something may hold them."""
         labels, count = self.pieces.labels, len(self.pieces) + 1
-        feet, border = (np.bincount(labels[where], minlength=count) >= FEET for where in self._ends())
+        feet, border = (np.bincount(labels[where], minlength=count) >= FEET for where in self._ends)
         held: BoolArray = feet | border
         return held
 
+    @cached_property
     def _ends(self) -> tuple[BoolArray, BoolArray]:
         """Cells [G, G, G] right above the support, and at the border of the sphere."""
         centers = cell_centers(CELLS)
@@ -73,7 +75,7 @@ class Solid:
     def stands(self, pieces: BoolArray) -> bool:
         """Whether chosen pieces [N + 1] together would not fall over: their centre of gravity is above their feet."""
         chosen = pieces[self.pieces.labels]
-        low, border = self._ends()
+        low, border = self._ends
         if np.count_nonzero(chosen & border) >= FEET:
             return True
         feet = self._along(np.argwhere(chosen & low))

@@ -74,11 +74,13 @@ def find_whole(
     surface = np.concatenate([points[known] for points, known in clear.values()])
     solid = find_solid(distances(model), surface, cameras, seed)
     small = {view: shrunk(mask.pixels, cameras.size) for view, mask in masks.items()}
-    votes, colours = count_votes(solid, clear, small, believed), piece_colours(solid, clear, images)
+    pieces = {view: np.where(known, solid.at(points), 0) for view, (points, known) in places.items()}
+    told = {view: (pieces[view], known) for view, (_, known) in clear.items()}
+    count = len(solid.pieces) + 1
+    votes, colours = count_votes(count, told, small, believed), piece_colours(count, told, images)
     chosen = whole_object(solid, votes, colours, *clicked)
     if chosen is None:
         return None
-    pieces = {view: np.where(known, solid.at(points), 0) for view, (points, known) in places.items()}
     shown = {view: chosen[piece] for view, piece in pieces.items()}
     if not any(mask.any() for mask in shown.values()):
         return None
@@ -111,12 +113,13 @@ def _leave_open(
     said = SurfaceVotes(cameras)
     for view, mask in masks.items():
         said.add(seen[view], mask, weights[view])
-    inside = {view: (target > 0.5) & (said.ask(seen[view]) > 0.5) for view, target in targets.items()}
+    share = {view: said.ask(seen[view]) for view in targets}
+    inside = {view: (target > 0.5) & (share[view] > 0.5) for view, target in targets.items()}
     known = {view: ((target < 0.5) | inside[view]) & ~seen[view].differs for view, target in targets.items()}
     other = elsewhere(images, inside, known)
     doubted = {}
     for view, target in targets.items():
-        against = (said.ask(seen[view]) < AGAINST) & (other[view] > OTHER)
+        against = (share[view] < AGAINST) & (other[view] > OTHER)
         doubted[view] = (target > 0.5) & (against | (other[view] > STRANGER))
     count = max(int(piece.max()) for piece in pieces.values()) + 1
     asked = sum(np.bincount(piece.reshape(-1), minlength=count) for piece in pieces.values())
@@ -141,28 +144,26 @@ class Votes:
 
 
 def count_votes(
-    solid: Solid,
-    places: Mapping[int, tuple[FloatArray, BoolArray]],
+    count: int,
+    told: Mapping[int, tuple[IntArray, BoolArray]],
     masks: Mapping[int, BoolArray],
     believed: Mapping[int, float],
 ) -> Votes:
     """What masks [h, w] of views say of the pieces.
 
     Args:
-        places: of each view, the surface in its pixels [h, w, 3] and where that is known [h, w].
-        believed: how much each mask counts.
+        count: of pieces, the empty one included. told: of each view, the pieces in its pixels [h, w] and where they are
+            known [h, w]. believed: how much each mask counts.
     """
-    count = len(solid.pieces) + 1
     both, weights = np.zeros((2, count)), {}
     for view, mask in masks.items():
-        points, known = places[view]
-        pieces = solid.at(points[known])
-        inside = np.bincount(pieces[mask[known]], minlength=count)
+        pieces, known = told[view]
+        inside = np.bincount(pieces[known & mask], minlength=count)
         # What spills over the support or out of the sphere says little
         spilt = 1.0 - inside[1:].sum() / max(1, np.count_nonzero(mask))
         weights[view] = float(believed[view] * (1.0 - spilt) ** FAITH)
         both[0] += weights[view] * inside
-        both[1] += weights[view] * np.bincount(pieces[~mask[known]], minlength=count)
+        both[1] += weights[view] * np.bincount(pieces[known & ~mask], minlength=count)
     return Votes(both[0], both[1], weights)
 
 
@@ -182,9 +183,10 @@ def whole_object(
     clicked = np.setdiff1d(clicked, refused)
     if not len(clicked):
         return None
-    contact, held = solid.pieces.contact[1:, 1:], solid.held()[1:]
+    contact, held = solid.pieces.contact[1:, 1:], solid.held()
     familiar = (common(colours, colours[clicked].sum(axis=0)) - STRANGE) / (FAMILIAR - STRANGE)
-    inside = _cut(solid, votes, familiar.clip(0.0, 1.0), clicked, refused)[1:]
+    inside = _cut(solid.pieces.contact, held, votes, familiar.clip(0.0, 1.0), clicked, refused)[1:]
+    held = held[1:]
     own, fixed = np.zeros((2, len(inside)), dtype=bool)
     own[clicked - 1], fixed[refused - 1] = True, True
     cut, inside = inside, _joined(contact, inside, own)
@@ -213,16 +215,17 @@ def _with_empty(pieces: BoolArray) -> BoolArray:
     return np.concatenate([[False], pieces])
 
 
-def _cut(solid: Solid, votes: Votes, familiar: FloatArray, clicked: IntArray, refused: IntArray) -> BoolArray:
+def _cut(
+    contact: IntArray, held: BoolArray, votes: Votes, familiar: FloatArray, clicked: IntArray, refused: IntArray
+) -> BoolArray:
     """The pieces [N + 1] on the clicks' side of the minimum cut: votes against contact.
 
-    What stands on its own must look like what was clicked (`familiar`, [N + 1] in 0..1): where two things touch, the
-    masks of all views may show both.
+    What stands on its own (`held`) must look like what was clicked (`familiar`, [N + 1] in 0..1): where two things
+    touch, the masks of all views may show both.
     """
-    contact = solid.pieces.contact
     count = len(contact)  # the piece 0 is replaced by the two ends
     source, sink = 0, count
-    pull = COLOUR * contact[:, 0] * (2.0 * votes.share - 1.0 - solid.held() * (APART + FOREIGN * (1.0 - familiar)))
+    pull = COLOUR * contact[:, 0] * (2.0 * votes.share - 1.0 - held * (APART + FOREIGN * (1.0 - familiar)))
     pull[0] = 0.0
     pull[clicked], pull[refused] = CLICK, -CLICK
     rows, columns = np.nonzero(contact[1:, 1:])

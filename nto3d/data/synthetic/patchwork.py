@@ -121,7 +121,7 @@ def beast(rng: np.random.Generator) -> Item:
         horns.append(shapes.tube(arc, 3.6))
     whole = shapes.union(*body, *horns, smooth=5)
     item = Item("beast", whole, (-80, -60, -6), (98, 60, tall + 78), _PRIMER)
-    crown = shapes.union(*(shapes.placed(horn, (0, 0, 0)) for horn in horns))
+    crown = shapes.union(*horns)
     grown: Sdf = lambda points: crown(points) - 2.0  # noqa: E731
     return _painted(item, rng, grown, shapes.below(14), shapes.ball((80, 0, tall + 20), 14))
 

@@ -46,75 +46,62 @@ class Recipe:
 FLOATING_BASE = -77.0  # below this height a floating target is its post
 _AROUND = Rings((22.0, 13.0, 50.0, 36.0, 65.0), distance=5.0, fill=0.45, jitter=0.03)
 
-RECIPES: dict[str, Recipe] = {
-    "sample": Recipe(
-        "sample",
-        "a three-legged jug with a thin handle among toys on a table",
+_TABLETOP = Recipe(
+    "tabletop",
+    "a jug, robot or trophy among three to six toys; everything varies with the seed",
+    targets=tuple(objects.TARGETS),
+    neighbours=(3, 6),
+    ring=(90.0, 140.0),
+    table_radius=270.0,
+    table_top=0.0,
+    floating=False,
+    ambient=0.5,
+    margin=1.12,
+    cameras=_AROUND,
+    views=32,
+    size=(320, 240),
+    cells=190,
+    max_faces=24_000,
+    origin=(250.0, 610.0, -90.0),
+)
+_CONCAVE = Recipe(
+    "concave",
+    "a pavilion with deep inner corners and a dish for a roof, on a post, cut by the border of some pictures",
+    targets=("pavilion",),
+    neighbours=(5, 5),
+    ring=(150.0, 205.0),
+    table_radius=260.0,
+    table_top=-215.0,
+    floating=True,
+    ambient=0.55,
+    margin=1.12,
+    cameras=Rings((18.0, -20.0, 58.0, 0.0, 38.0), distance=4.5, fill=0.46, jitter=0.03, cut_every=4, cut=(0.08, 0.22)),
+    views=40,
+    size=(400, 300),
+    cells=190,
+    max_faces=40_000,
+    origin=(-310.0, 540.0, 275.0),
+)
+_ALL = (
+    replace(
+        _TABLETOP,
+        name="sample",
+        about="a three-legged jug with a thin handle among toys on a table",
         targets=("jug",),
         neighbours=(5, 5),
         ring=(100.0, 165.0),
-        table_radius=270.0,
-        table_top=0.0,
-        floating=False,
-        ambient=0.5,
-        margin=1.12,
-        cameras=_AROUND,
-        views=32,
-        size=(320, 240),
-        cells=190,
-        max_faces=24_000,
         origin=(420.0, -260.0, 135.0),
     ),
-    "concave": Recipe(
-        "concave",
-        "a pavilion with deep inner corners and a dish for a roof, on a post, cut by the border of some pictures",
-        targets=("pavilion",),
-        neighbours=(5, 5),
-        ring=(150.0, 205.0),
-        table_radius=260.0,
-        table_top=-215.0,
-        floating=True,
-        ambient=0.55,
-        margin=1.12,
-        cameras=Rings(
-            (18.0, -20.0, 58.0, 0.0, 38.0), distance=4.5, fill=0.46, jitter=0.03, cut_every=4, cut=(0.08, 0.22)
-        ),
-        views=40,
-        size=(400, 300),
-        cells=190,
-        max_faces=40_000,
-        origin=(-310.0, 540.0, 275.0),
-    ),
-    "tabletop": Recipe(
-        "tabletop",
-        "a jug, robot or trophy among three to six toys; everything varies with the seed",
-        targets=tuple(objects.TARGETS),
-        neighbours=(3, 6),
-        ring=(90.0, 140.0),
-        table_radius=270.0,
-        table_top=0.0,
-        floating=False,
-        ambient=0.5,
-        margin=1.12,
-        cameras=_AROUND,
-        views=32,
-        size=(320, 240),
-        cells=190,
-        max_faces=24_000,
-        origin=(250.0, 610.0, -90.0),
-    ),
-}
-
-_TABLETOP = RECIPES["tabletop"]
-RECIPES |= {
-    "patchwork": replace(
+    _CONCAVE,
+    _TABLETOP,
+    replace(
         _TABLETOP,
         name="patchwork",
         about="a robot, trophy, jug, house or beast whose parts have clearly different colours",
         targets=tuple(patchwork.TARGETS),
         origin=(-140.0, 220.0, 310.0),
     ),
-    "touching": replace(
+    replace(
         _TABLETOP,
         name="touching",
         about="a jug, robot or trophy; its neighbours stand against it",
@@ -122,18 +109,19 @@ RECIPES |= {
         touching=True,
         origin=(90.0, -330.0, 45.0),
     ),
-    "camouflage": replace(
+    replace(
         _TABLETOP,
         name="camouflage",
         about="a jug, robot or trophy in the colours of its table",
         like_table=True,
         origin=(-70.0, 130.0, -260.0),
     ),
-    "cropped": replace(
+    replace(
         _TABLETOP,
         name="cropped",
         about="a jug, robot or trophy, cut by the border of every third picture",
         cameras=replace(_AROUND, cut_every=3, cut=(0.1, 0.25)),
         origin=(310.0, 75.0, 190.0),
     ),
-}
+)
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
