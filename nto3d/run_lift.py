@@ -119,6 +119,7 @@ class LiftRun:
         self.noun = None if finder is None else Noun(finder, scene, str(config.prompts.text))
         self.cameras = reduced(scene.cameras)
         self.views = sorted(set(scene.train) | set(self.prompts))
+        self._held_out = [view for view in range(len(scene.cameras)) if view not in self.views]
         self.threads = torch.get_num_threads()
         self.rows: list[tuple[float, ...]] = []
         self.whole: dict[int, FloatArray] | None = None  # where geometry has the object
@@ -152,7 +153,7 @@ class LiftRun:
         model.refresh_grid()
         every = range(len(self.scene.cameras))
         seen = {p.view: p for p in project_views(model, self.cameras, every, DT, images=self.scene.images)}
-        seen = without_faults(seen, self.cameras)
+        seen = without_faults(seen, self.cameras, [view for view in every if view not in self.scene.train])
         return SceneFit(model.state_dict(), optimizer.state_dict(), seen, time.perf_counter() - begun)
 
     def masks(self, fitted: SceneFit, clicked: Mapping[int, Mask]) -> dict[int, ViewMask]:
@@ -164,7 +165,6 @@ class LiftRun:
         optimizer = build_optimizer(self.config, model)
         optimizer.load_state_dict(copy.deepcopy(dict(fitted.optimizer)))  # torch would go on in these very tensors
         first = self._with_witnesses(clicked, {view: fitted.seen[view] for view in self.views})
-        held_out = [view for view in range(len(self.scene.cameras)) if view not in self.views]
         believed = weights(first, clicked, self.cameras, fitted.seen)
         masks, self.whole = open_masks(
             self.segmentation,
@@ -175,7 +175,7 @@ class LiftRun:
             first,
             believed,
             self.prompts,
-            held_out,
+            self._held_out,
             self.threads,
             self.config.seed,
         )
@@ -191,7 +191,7 @@ class LiftRun:
             if agreement(before, masks, self.views) > 1.0 - lift.tol:
                 break
         if lift.max_rounds:
-            rest = self._project(model, held_out, fitted)
+            rest = self._project(model, self._held_out, fitted)
             masks = masks | self.segmentation.refine_all(rest.values(), self.prompts, self.threads, DOUBT, masks)
         self._write(masks)
         write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})

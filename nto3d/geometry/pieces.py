@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from nto3d.types import BoolArray, FloatArray, IntArray
 
@@ -28,16 +29,24 @@ class Pieces:
         return len(self.contact) - 1
 
 
-def split(solid: BoolArray) -> Pieces:
+def split(solid: BoolArray, one: IntArray | None = None, other: IntArray | None = None) -> Pieces:
     """Pieces by the depth below the surface: peaks of the depth are one piece where the saddle between them is high.
 
     A limb is as thick as where it begins, so it is no piece of its own; two things that touch have a narrow neck.
+
+    Args:
+        solid: [G, G, G]. one, other: [P, 3] solid cells that belong to different things: no piece has some of both.
     """
     depth = ndimage.distance_transform_edt(np.pad(solid, 1))[1:-1, 1:-1, 1:-1]
     basins, count = _basins(depth.astype(np.float32))
+    sides = [np.zeros((0, 3), np.int64) if some is None else some for some in (one, other)]
+    count = _divide(basins, count, *sides)
     parent = np.arange(count + 1)
     height = np.zeros(count + 1)
     np.maximum.at(height, basins.reshape(-1), depth.reshape(-1))
+    side = np.zeros(count + 1, dtype=np.int64)
+    for sign, cells in zip((1, -1), sides, strict=True):
+        side[basins[tuple(cells.T)]] = sign
 
     def root(node: int) -> int:
         while parent[node] != node:
@@ -45,10 +54,11 @@ def split(solid: BoolArray) -> Pieces:
             node = int(parent[node])
         return node
 
-    for saddle, one, other in _saddles(depth, basins):
-        low, high = sorted((root(one), root(other)), key=lambda node: height[node])
-        if low != high and saddle >= NECK * height[low]:
+    for saddle, first, second in _saddles(depth, basins):
+        low, high = sorted((root(first), root(second)), key=lambda node: height[node])
+        if low != high and saddle >= NECK * height[low] and side[low] * side[high] >= 0:
             parent[low] = high
+            side[high] += side[low] * (side[high] == 0)
     _, numbers = np.unique([root(node) for node in range(count + 1)], return_inverse=True)  # 0 stays 0
     labels: IntArray = numbers[basins].astype(np.int32)
     return Pieces(labels, _contact(labels, int(numbers.max(initial=0))))
@@ -75,6 +85,20 @@ def _basins(depth: FloatArray) -> tuple[IntArray, int]:
     basins = np.zeros(depth.size, dtype=np.int64)
     basins[inside] = number + 1
     return basins.reshape(depth.shape), len(peaks)
+
+
+def _divide(basins: IntArray, count: int, one: IntArray, other: IntArray) -> int:
+    """Give basins with cells [P, 3] of two things a part for the second: what is nearer to its cells. Returns `count`.
+
+    Args:
+        basins: [G, G, G], is changed. count: of basins.
+    """
+    for basin in np.intersect1d(basins[tuple(one.T)], basins[tuple(other.T)]):
+        cells = np.argwhere(basins == basin)
+        (near, _), (far, _) = (KDTree(some[basins[tuple(some.T)] == basin]).query(cells) for some in (one, other))
+        count += 1
+        basins[tuple(cells[far < near].T)] = count
+    return count
 
 
 def _saddles(depth: FloatArray, basins: IntArray) -> list[tuple[float, int, int]]:

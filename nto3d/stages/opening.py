@@ -41,7 +41,7 @@ def open_masks(
         seed: of random choices.
     """
     places = _clicked(scene.cameras, seen, first, believed, clicks)
-    whole = find_whole(model, cameras, seen, scene.images, first, believed, places, seed)
+    whole = find_whole(model, cameras, seen, scene.images, first, believed, places, held_out, seed)
     segmentation.slack = None if whole is None else whole.slack
     if whole is None:
         log.info("geometry does not tell what the object is: going by colours alone")

@@ -56,13 +56,14 @@ def elsewhere(
     """How much rather each pixel has the colours of what is not the target than the target's own, 0..1, [h, w] a view.
 
     Args:
-        images: uint8 [V, H, W, 3]. inside: where each view shows the target, [h, w]. known: where that can be told.
+        images: uint8 [V, H, W, 3]. inside: where each view shows the target, [h, w]. known: where that can be told;
+            nothing is learned of views that it lacks.
     """
     numbers = {view: tones(images[view], mask.shape) for view, mask in inside.items()}
     counts = np.ones((2, 8**TONES))  # outside, inside
-    for view, mask in inside.items():
+    for view, where in known.items():
         for label in (0, 1):
-            counts[label] += np.bincount(numbers[view][known[view] & (mask == bool(label))], minlength=8**TONES)
+            counts[label] += np.bincount(numbers[view][where & (inside[view] == bool(label))], minlength=8**TONES)
     shares = counts / counts.sum(axis=1, keepdims=True)
     ratio = (shares[0] / shares.sum(axis=0)).astype(np.float32)
     return {view: cv2.blur(ratio[number], (OVER, OVER)) for view, number in numbers.items()}

@@ -45,8 +45,7 @@ class Solid:
 
     def at(self, points: FloatArray) -> IntArray:
         """The piece [...] that places [..., 3] of the surface belong to; 0: none."""
-        cells = np.floor((points + 1.0) * (CELLS / 2)).astype(np.int64).clip(0, CELLS - 1)
-        flat = np.ravel_multi_index(tuple(np.moveaxis(cells, -1, 0)), (CELLS,) * 3)
+        flat = np.ravel_multi_index(tuple(np.moveaxis(_cells(points), -1, 0)), (CELLS,) * 3)
         close = self.distance.reshape(-1)[flat] <= NEAR
         if self.support is not None:
             close &= self.support.height(points) >= 0.5 * CLEAR
@@ -101,11 +100,18 @@ def distances(model: SurfaceModel) -> FloatArray:
     return values.numpy().reshape((CELLS,) * 3)
 
 
-def find_solid(sdf: FloatArray, surface: FloatArray, cameras: Cameras, seed: int = 0) -> Solid:
+def find_solid(
+    sdf: FloatArray,
+    surface: FloatArray,
+    cameras: Cameras,
+    clicked: tuple[FloatArray, FloatArray] | None = None,
+    seed: int = 0,
+) -> Solid:
     """Pieces of what stands in a scene.
 
     Args:
-        sdf: [G, G, G]. surface: [N, 3] what the views see of it.
+        sdf: [G, G, G]. surface: [N, 3] what the views see of it. clicked: places [P, 3] of it under positive and
+            negative clicks: no piece has some of both. seed: of random choices.
     """
     centers = cell_centers(CELLS)
     inside = np.linalg.norm(centers, axis=-1) < 1.0
@@ -115,12 +121,23 @@ def find_solid(sdf: FloatArray, surface: FloatArray, cameras: Cameras, seed: int
     solid = (sdf < 0.0) & inside
     if support is not None:
         solid &= support.height(centers) > CLEAR
-    pieces = split(solid)
-    if not len(pieces):
-        return Solid(pieces, support, np.zeros((CELLS,) * 3, np.int64), np.full((CELLS,) * 3, np.inf, np.float32))
-    found: Any = ndimage.distance_transform_edt(pieces.labels == 0, return_indices=True)
+    if not solid.any():
+        return Solid(split(solid), support, np.zeros((CELLS,) * 3, np.int64), np.full((CELLS,) * 3, np.inf, np.float32))
+    found: Any = ndimage.distance_transform_edt(~solid, return_indices=True)
     distance, index = found
+    seeds = []
+    for places in clicked or ():
+        cells = tuple(_cells(places).T)
+        close = distance[cells] <= NEAR
+        seeds.append(index[(slice(None), *cells)].T[close])
+    pieces = split(solid, *seeds)
     return Solid(pieces, support, np.ravel_multi_index(tuple(index), (CELLS,) * 3), distance.astype(np.float32))
+
+
+def _cells(points: FloatArray) -> IntArray:
+    """The cell [..., 3] that places [..., 3] lie in; those beyond the grid the nearest one."""
+    cells: IntArray = np.floor((points + 1.0) * (CELLS / 2)).astype(np.int64).clip(0, CELLS - 1)
+    return cells
 
 
 def _spread(surface: FloatArray, sdf: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -8,7 +8,7 @@ nothing is cut off that does not stand on its own, and an object stays with what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,7 @@ def find_whole(
     masks: Mapping[int, Mask],
     believed: Mapping[int, float],
     clicked: tuple[FloatArray, FloatArray],
+    held_out: Sequence[int] = (),
     seed: int = 0,
 ) -> Whole | None:
     """The object that clicks and first masks name.
@@ -63,7 +64,8 @@ def find_whole(
     Args:
         model: after the scene stage. cameras: reduced, as `seen`. images: uint8 [V, H, W, 3].
         masks: first masks in whole pictures. believed: how much each of them counts.
-        clicked: places [P, 3] of the surface under positive and negative clicks. seed: of random choices.
+        clicked: places [P, 3] of the surface under positive and negative clicks.
+        held_out: views of which nothing is learned. seed: of random choices.
 
     Returns:
         None where geometry cannot tell, see `whole_object`.
@@ -71,24 +73,25 @@ def find_whole(
     caster = RayCaster(cameras, "cpu")
     places = {view: surface_places(caster, found) for view, found in seen.items()}
     clear = {view: (points, known & ~seen[view].differs) for view, (points, known) in places.items()}
-    surface = np.concatenate([points[known] for points, known in clear.values()])
-    solid = find_solid(distances(model), surface, cameras, seed)
+    learned = [view for view in seen if view not in held_out]
+    surface = np.concatenate([clear[view][0][clear[view][1]] for view in learned])
+    solid = find_solid(distances(model), surface, cameras, clicked, seed)
     small = {view: shrunk(mask.pixels, cameras.size) for view, mask in masks.items()}
     pieces = {view: np.where(known, solid.at(points), 0) for view, (points, known) in places.items()}
-    told = {view: (pieces[view], known) for view, (_, known) in clear.items()}
+    told = {view: (pieces[view], clear[view][1]) for view in learned}
     count = len(solid.pieces) + 1
     votes, colours = count_votes(count, told, small, believed), piece_colours(count, told, images)
     chosen = whole_object(solid, votes, colours, *clicked)
     if chosen is None:
         return None
     shown = {view: chosen[piece] for view, piece in pieces.items()}
-    if not any(mask.any() for mask in shown.values()):
+    differences = [apart(images[view], shown[view]) for view in learned if shown[view].any()]
+    if not differences:
         return None
-    differences = [apart(images[view], mask) for view, mask in shown.items() if mask.any()]
     clearly = (float(np.median(differences)) - ALIKE) / (UNLIKE - ALIKE)
     targets = {view: mask.astype(np.float32) for view, mask in shown.items()}
     if clearly > CLEARLY:
-        _leave_open(targets, pieces, seen, cameras, images, small, votes.weights)
+        _leave_open(targets, pieces, seen, cameras, images, small, votes.weights, learned)
     return Whole(targets, NARROW + (WIDE - NARROW) * min(max(clearly, 0.0), 1.0))
 
 
@@ -100,6 +103,7 @@ def _leave_open(
     images: ByteArray,
     masks: Mapping[int, BoolArray],
     weights: Mapping[int, float],
+    learned: Sequence[int],
 ) -> None:
     """Make targets unsure where masks speak against them and the colours are rather those of something else.
 
@@ -108,22 +112,22 @@ def _leave_open(
 
     Args:
         pieces: what each pixel [h, w] shows. seen, cameras, images, masks: as in `find_whole`, reduced.
-        weights: how much each mask counts.
+        weights: how much each mask counts. learned: views of which something is learned.
     """
     said = SurfaceVotes(cameras)
     for view, mask in masks.items():
         said.add(seen[view], mask, weights[view])
     share = {view: said.ask(seen[view]) for view in targets}
     inside = {view: (target > 0.5) & (share[view] > 0.5) for view, target in targets.items()}
-    known = {view: ((target < 0.5) | inside[view]) & ~seen[view].differs for view, target in targets.items()}
+    known = {view: ((targets[view] < 0.5) | inside[view]) & ~seen[view].differs for view in learned}
     other = elsewhere(images, inside, known)
     doubted = {}
     for view, target in targets.items():
         against = (share[view] < AGAINST) & (other[view] > OTHER)
         doubted[view] = (target > 0.5) & (against | (other[view] > STRANGER))
     count = max(int(piece.max()) for piece in pieces.values()) + 1
-    asked = sum(np.bincount(piece.reshape(-1), minlength=count) for piece in pieces.values())
-    open_ = sum(np.bincount(pieces[view][where], minlength=count) for view, where in doubted.items())
+    asked = sum(np.bincount(pieces[view].reshape(-1), minlength=count) for view in learned)
+    open_ = sum(np.bincount(pieces[view][doubted[view]], minlength=count) for view in learned)
     partly = open_ < MOSTLY * np.maximum(asked, 1)
     for view, target in targets.items():
         target[doubted[view] & partly[pieces[view]]] = UNSURE

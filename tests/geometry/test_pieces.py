@@ -62,3 +62,26 @@ def test_nothing_and_everything(value: bool) -> None:
     pieces = split(np.full((16, 16, 16), value))
     assert len(pieces) == int(value)
     assert (pieces.labels == int(value)).all()
+
+
+def test_cells_of_two_things_are_in_two_pieces() -> None:
+    # A bar is one piece, and stays one where all that is known of it belongs to one thing
+    bar = rod((10, 32, 32), (54, 32, 32), 6)
+    left, right = np.array([[12, 32, 37], [20, 32, 37]]), np.array([[52, 32, 37]])
+    assert len(split(bar)) == len(split(bar, left)) == len(split(bar, left, right[:0])) == 1
+    pieces = split(bar, left, right)
+    assert len(pieces) == 2
+    assert len(np.unique(pieces.labels[tuple(left.T)])) == 1
+    assert pieces.labels[tuple(left[0])] != pieces.labels[tuple(right[0])]
+    assert ((pieces.labels > 0) == bar).all()
+    assert 0.2 < (pieces.labels == pieces.labels[tuple(right[0])]).sum() / bar.sum() < 0.8
+
+
+def test_what_is_known_of_two_things_leaves_a_wide_neck_at_its_narrowest_place() -> None:
+    one, other = ball((20, 32, 32), 13), ball((41, 32, 32), 12)
+    wide = one | other | rod((20, 32, 32), (41, 32, 32), 11)
+    assert len(split(wide)) == 1
+    pieces = split(wide, np.array([[20, 32, 43]]), np.array([[41, 32, 42]]))
+    assert len(pieces) == 2
+    assert (pieces.labels[:25] == pieces.labels[20, 32, 32])[wide[:25]].mean() > 0.95
+    assert (pieces.labels[37:] == pieces.labels[41, 32, 32])[wide[37:]].mean() > 0.95

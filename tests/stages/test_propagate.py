@@ -84,3 +84,26 @@ def test_differences_beside_the_surface_stay(cameras: Cameras) -> None:
     air = {view: replace(projection, differs=projection.opacity <= 0.5) for view, projection in found.items()}
     for view, projection in without_faults(air, cameras).items():
         assert (projection.differs == air[view].differs).all()
+
+
+def test_what_hides_a_place_from_one_of_two_views_is_no_fault(cameras: Cameras) -> None:
+    found = {view: look(cameras, view)[0] for view in (0, 1)}
+    found[0] = replace(found[0], differs=found[0].opacity > 0.5)
+    assert (without_faults(found, cameras)[0].differs == found[0].differs).all()
+    alone = {0: found[0]}
+    assert (without_faults(alone, cameras)[0].differs == found[0].differs).all()
+
+
+def test_faults_are_learned_of_training_views_alone(cameras: Cameras) -> None:
+    found = {view: look(cameras, view) for view in range(16)}
+    held_out = [view for view in range(16) if view % 2]
+    everywhere = {
+        view: replace(projection, differs=projection.opacity > 0.5) if view in held_out else projection
+        for view, (projection, _) in found.items()
+    }
+    # Every other view differs everywhere; only of those that do not is something learned
+    mended = without_faults(everywhere, cameras, held_out)
+    assert all((mended[view].differs == everywhere[view].differs).all() for view in held_out)
+    faulty = {view: replace(projection, differs=target) for view, (projection, target) in found.items()}
+    mended = without_faults(faulty, cameras, held_out)
+    assert all(mended[view].differs.mean() < 0.02 for view in found)
