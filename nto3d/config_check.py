@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nto3d.config import Config, Mode, Reader, SegmenterName, ViewerName
+from nto3d.config import Config, MaskUse, Mode, Reader, SegmenterName, ViewerName
 from nto3d.config_single import FIRST_HELD_OUT, Precision, TrainMccConfig
 from nto3d.errors import InputError
 
@@ -198,6 +198,8 @@ def _check_together(config: Config) -> None:
             f"prompts.text: segmenter={config.segmenter.name.value} cannot read text, expected segmenter=hf with SAM 3 "
             "(segmenter.model=FOLDER); or point with prompts.points"
         )
+    if config.prompts.text is not None and config.scene.masks is MaskUse.none:
+        raise InputError("prompts.text: scene.masks=none reconstructs everything and asks for no target: leave one out")
     _check_train_mcc(config.train_mcc)
     if config.single.granularity > config.single.extent:
         raise InputError(

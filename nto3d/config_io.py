@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -89,7 +89,10 @@ def parse_options(kind: type[Options], argv: Sequence[str]) -> Options:
     for override in parse_overrides(argv):
         if override.key_or_group not in known:
             raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(known)}")
-        OmegaConf.update(tree, override.key_or_group, override.value())
+        value = override.value()
+        if isinstance(tree[override.key_or_group], ListConfig) and not isinstance(value, list):
+            value = [value]  # one of a list, without its brackets
+        OmegaConf.update(tree, override.key_or_group, value)
     options = OmegaConf.to_object(tree)
     assert isinstance(options, kind)
     return options

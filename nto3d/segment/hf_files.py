@@ -33,7 +33,7 @@ PUBLISHED = {
     "sam3": "facebook/sam3",
 }
 READS_TEXT = ("sam3_video", "sam3")  # those that hold a detector of nouns
-EXAMPLE = PUBLISHED["sam2"]
+EXAMPLE, FETCHED = PUBLISHED["sam2"], "weights"  # which model, and where a command puts models
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class HfFolder:
 
 def fetch_command(name: str) -> str:
     """How a published model gets here."""
-    folder = f"weights/{name.rpartition('/')[2]}"
+    folder = f"{FETCHED}/{name.rpartition('/')[2]}"
     return f"hf download {name} --local-dir {folder}, then segmenter.model={folder}"
 
 
@@ -107,7 +107,8 @@ def _locate(model: str) -> Path:
             raise InputError(f"segmenter.model: expected a folder with {CONFIG}, there is none in {model}")
         return folder
     # The first part may be a folder that is there: then the rest of the path is meant, and no name
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", model) or folder.exists() or folder.parent.is_dir():
+    place = folder.exists() or folder.parent.is_dir() or folder.parts[0] == FETCHED
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", model) or place:
         raise InputError(nowhere)
     from huggingface_hub import try_to_load_from_cache  # here: it comes with transformers
 

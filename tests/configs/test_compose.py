@@ -1,6 +1,7 @@
 """Every YAML file composes into the schema; misspelt keys, wrong types and impossible values do not."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from nto3d.cli import CONFIG_FOLDER
 from nto3d.config import Backend, Config, MaskUse, Reader, SegmenterName
 from nto3d.config_check import validate
-from nto3d.config_io import CONFIG_ERRORS, explain, flatten, register, to_config, to_dict
+from nto3d.config_io import CONFIG_ERRORS, explain, flatten, parse_options, register, to_config, to_dict
 from nto3d.errors import InputError
 
 OPTIONS = sorted(path.relative_to(CONFIG_FOLDER) for path in CONFIG_FOLDER.glob("*/*.yaml"))
@@ -20,6 +21,13 @@ def _hydra() -> Iterator[None]:
     register()
     with initialize_config_dir(config_dir=str(CONFIG_FOLDER), version_base="1.3"):
         yield
+
+
+@dataclass
+class Listed:
+    """Options of a script."""
+
+    recipes: list[str] = field(default_factory=lambda: ["all"])
 
 
 def composed(*overrides: str) -> Config:
@@ -125,6 +133,17 @@ def test_an_impossible_value_is_refused(override: str, words: list[str]) -> None
     with pytest.raises(InputError) as caught:
         composed(override)
     assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+
+
+def test_a_noun_needs_a_target() -> None:
+    with pytest.raises(InputError, match=r"prompts\.text: scene\.masks=none reconstructs everything"):
+        composed("segmenter=hf", "prompts.text=cup", "scene.masks=none")
+
+
+def test_one_value_of_a_script_s_list_needs_no_brackets() -> None:
+    assert parse_options(Listed, ["recipes=patchwork"]).recipes == ["patchwork"]
+    assert parse_options(Listed, ["recipes=[a,b]"]).recipes == ["a", "b"]
+    assert parse_options(Listed, []).recipes == ["all"]
 
 
 def test_every_number_has_a_range() -> None:

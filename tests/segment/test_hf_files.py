@@ -59,6 +59,7 @@ def test_no_model_and_no_such_model(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     refused(None, r"segmenter\.model is missing: .*hf download facebook/sam2\.1-hiera-tiny --local-dir weights/sam2")
     refused("gone", r"segmenter\.model: expected a folder, there is none at gone; .*hf download")
     refused("/far/away", r"expected a folder, there is none at /far/away")
+    refused("weights/sam3", r"expected a folder, there is none at weights/sam3; .*hf download facebook/")
     refused(
         "nobody/has-this", r"nobody/has-this is neither a folder nor .* cache; .*hf download nobody/has-this --local"
     )
