@@ -49,6 +49,7 @@ log = logging.getLogger("nto3d")
 DT = 0.01  # sample length of projections, normalized units
 MARGIN, WHOLE_SHARE = 0.1, 0.4  # of the rays of a round, see RaySampler
 DOUBT = 0.3  # see refine.settled
+FAITH = 0.9  # in geometry: a target field that is surer than that overrules it
 FEWEST = 16  # pixels, over all views, below which the target counts as lost
 
 
@@ -191,8 +192,8 @@ class LiftRun:
             if agreement(before, masks, self.views) > 1.0 - lift.tol:
                 break
         if lift.max_rounds:
-            rest = self._project(model, self._held_out, fitted)
-            masks = masks | self.segmentation.refine_all(rest.values(), self.prompts, self.threads, DOUBT, masks)
+            rest = self._weighed(self._project(model, self._held_out, fitted))
+            masks = masks | self.segmentation.refine_all(rest, self.prompts, self.threads, DOUBT, masks)
         self._write(masks)
         write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks
@@ -253,7 +254,8 @@ class LiftRun:
         if sum(int((p.target > 0.5).sum()) for p in projections.values()) < FEWEST:
             self._write(masks)
             raise self._lost(number)
-        return self.segmentation.refine_all(projections.values(), self.prompts, self.threads, DOUBT, masks)
+        weighed = self._weighed(projections)
+        return self.segmentation.refine_all(weighed, self.prompts, self.threads, DOUBT, masks)
 
     def _lost(self, number: int) -> InputError:
         pointed = f"clicked in view {min(self.prompts)}" if self.prompts else f"prompts.text={self.config.prompts.text}"
@@ -276,11 +278,16 @@ class LiftRun:
             raise KeyboardInterrupt from stop
 
     def _project(self, model: SurfaceModel, views: Sequence[int], fitted: SceneFit) -> dict[int, Projection]:
-        """The target field in views, weighed with geometry: where they differ, nothing is sure."""
-        found = {p.view: p for p in project_views(model, self.cameras, views, DT, fitted.seen)}
+        """The target field in views."""
+        return {p.view: p for p in project_views(model, self.cameras, views, DT, fitted.seen)}
+
+    def _weighed(self, projections: Mapping[int, Projection]) -> list[Projection]:
+        """Projections of the target field, weighed with geometry: where they differ, nothing is sure."""
+        found = list(projections.values())
         if self.whole is None:
             return found
-        return {v: dataclasses.replace(p, target=0.5 * (p.target + self.whole[v])) for v, p in found.items()}
+        solid = {view: FAITH * target + (1.0 - FAITH) * (1.0 - target) for view, target in self.whole.items()}
+        return [dataclasses.replace(p, target=0.5 * (p.target + solid[p.view])) for p in found]
 
     def _note(self, masks: dict[int, ViewMask], before: dict[int, ViewMask] | None) -> None:
         """Say how the masks are, and add the round to rounds.csv."""
