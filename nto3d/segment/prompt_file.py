@@ -1,9 +1,9 @@
 """Files of prompts, in NTO3D's format with names for several objects: read, checked and written.
 
-    {"frames": [{"index": view, "point": [[x, y], ...], "label": [1, ...], "box": [x0, y0, x1, y1], "object": name}, ...]}
+    {"frames": [{"index": view, "object": name, "point": [[x, y], ...], "label": [1, ...], "box": [x0, y0, x1, y1]}]}
 
-A frame has `point`, `box` or both; without `label` all points lie on the target. Frames without `object` are one object,
-which is called `object` where others have names. A view may occur once for each object.
+A frame has `point`, `box` or both; without `label` all points lie on the target. Frames without `object` are one
+object, which is called `object` where others have names. A view may occur once for each object.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,7 @@ def _path(config: PromptsConfig, scene_path: Path) -> Path:
     return Path(config.file) if config.file is not None else scene_path / FILE_NAME
 
 
-def beside(objects: Objects, name: str | None) -> tuple[Prompts, ...]:
+def beside(objects: Mapping[str, Sequence[Prompts]], name: str) -> tuple[Prompts, ...]:
     """Positive clicks [P, 2] of all other objects, a view each: what they lie on is not the object `name`."""
     others = (prompts for other, frames in objects.items() if other != name for prompts in frames)
     positive = ((prompts.view, prompts.points[prompts.labels == 1]) for prompts in others)
