@@ -17,7 +17,7 @@ SCALE, OFFSET = 10.0, (1.0, -2.0, 30.0)
 
 
 def write_two_balls(path: Path, views: int = 12, size: tuple[int, int] = (48, 64)) -> dict[str, NDArray[np.bool_]]:
-    """Write pictures, cameras and the truth of both balls in the layout of named objects; the masks [V, H, W] by name."""
+    """Write pictures, cameras and the truth of both balls, as of named objects; the masks [V, H, W] by name."""
     intrinsics, poses = ring_cameras(views, size)
     world_from_normalized = np.diag([SCALE, SCALE, SCALE, 1.0])
     world_from_normalized[:3, 3] = OFFSET
