@@ -260,11 +260,15 @@ def parameter_groups(config: Config, model: nn.Module) -> list[dict[str, Any]]:
     ]
 
 
-def build_schedule(config: Config) -> Schedule:
-    """When what happens in training."""
+def build_schedule(config: Config, objects: int = 1) -> Schedule:
+    """When what happens in training.
+
+    Args:
+        objects: that are trained together; more than one take more steps.
+    """
     trainer = config.trainer
     return Schedule(
-        steps=trainer.steps,
+        steps=round(trainer.steps * (1.0 + trainer.object_steps * (objects - 1))),
         warmup=trainer.warmup_steps,
         decay=trainer.decay,
         clip_norm=trainer.clip_norm,

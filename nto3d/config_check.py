@@ -81,6 +81,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "field.background_log2_entries": (4, 24),
     "field.feature_hidden": (1, 4096),
     "trainer.steps": (1, 10_000_000),
+    "trainer.object_steps": (0.0, 100.0),
     "trainer.samples_per_step": (1, 2**26),
     "trainer.max_rays": (1, 2**24),
     "trainer.lr": (1e-9, 10.0),

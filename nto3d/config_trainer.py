@@ -38,6 +38,7 @@ class TrainerConfig:
     """The training loop."""
 
     steps: int = 2200
+    object_steps: float = 0.25  # so much longer for each object beyond the first, as a share of steps
     samples_per_step: int = 6144  # the number of rays adapts so that a step has about this many samples
     max_rays: int = 2048  # rays a step at the most
     lr: float = 2e-2  # hash grid; MLPs take mlp_lr

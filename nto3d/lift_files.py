@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,7 @@ from nto3d.errors import InputError
 from nto3d.evaluate.masks import iou
 from nto3d.files import write_atomic
 from nto3d.report.lift import LiftRound, prompt_picture, shown_views
-from nto3d.run_folder import LIFT_NAME, MASKS_NAME, ROUND_NAMES, ROUNDS_NAME, TENSORBOARD_NAME
+from nto3d.run_folder import LIFT_NAME, MASKS_NAME, OBJECTS_NAME, ROUND_NAMES, ROUNDS_NAME, TENSORBOARD_NAME
 from nto3d.segment.precomputed import given_masks
 from nto3d.stages.refine import ViewMask
 from nto3d.stages.reproject import enlarged
@@ -150,14 +150,22 @@ def read_masks(folder: Path, scene: Scene) -> BoolArray:
     return masks
 
 
-def lift_metrics(run_dir: Path, scene: Scene, masks: BoolArray) -> dict[str, float]:
-    """What to say of the masks [V, H, W] that a lift left in a run's folder.
+def lift_folders(run_dir: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Where the lift of each named object left its files; without names the run's own folder, under the name ""."""
+    return {name: run_dir / OBJECTS_NAME / name for name in names} or {"": run_dir}
+
+
+def lift_metrics(folders: Iterable[Path], scene: Scene, masks: BoolArray) -> dict[str, float]:
+    """What to say of the masks [V, H, W] that lifts left; the most rounds and seconds of them.
 
     Raises:
-        InputError: rounds.csv is missing or broken.
+        InputError: a rounds.csv is missing or broken.
     """
-    rows = _read_rows(run_dir)
-    metrics = {"lift_rounds": float(len(rows) - 1), "lift_seconds": rows[max(rows)]["seconds"]}
+    each = [_read_rows(folder) for folder in folders]
+    metrics = {
+        "lift_rounds": float(max(len(rows) for rows in each) - 1),
+        "lift_seconds": max(rows[max(rows)]["seconds"] for rows in each),
+    }
     if scene.masks is not None:
         metrics["lift_mask_iou"] = float(np.mean([iou(masks[view], scene.masks[view]) for view in scene.train]))
     return metrics

@@ -30,7 +30,11 @@ def record_views(recording: Recording, scene: Scene) -> None:
         recording.picture(f"{entity}/picture", scene.images[view])
 
 
-def record_masks(recording: Recording, scene: Scene, masks: Mapping[int, BoolArray]) -> None:
-    """Masks [H, W] of views; those that have not changed are not kept again."""
+def record_masks(recording: Recording, scene: Scene, masks: Mapping[int, BoolArray], entity: str = "") -> None:
+    """Masks [H, W] of views; those that have not changed are not kept again.
+
+    Args:
+        entity: what the names of the masks end in, `/NAME` for one of several objects.
+    """
     for view, mask in masks.items():
-        recording.mask(f"{view_entity(scene, view)}/mask", mask)
+        recording.mask(f"{view_entity(scene, view)}/mask{entity}", mask)

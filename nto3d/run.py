@@ -13,32 +13,26 @@ from nto3d.build import build_device, build_model, build_optimizer, build_schedu
 from nto3d.build_exposure import find_exposures
 from nto3d.build_segmenter import build_features, check_weights
 from nto3d.build_start import build_photometric, build_start
-from nto3d.config import Config, MaskUse, Mode, SegmenterName
+from nto3d.config import Config, Mode
 from nto3d.config_io import to_dict
 from nto3d.data.load import load_scene
 from nto3d.data.rays import RaySampler
-from nto3d.errors import InputError
 from nto3d.evaluate.geometry import load_points
 from nto3d.export.visibility import Sight
-from nto3d.geometry.exposure import Exposures
-from nto3d.geometry.occlusion import occluded_pixels
-from nto3d.lift_files import count_rounds, lift_metrics, read_masks, read_rounds, true_masks
+from nto3d.lift_files import count_rounds, lift_folders, lift_metrics, read_rounds, true_masks
 from nto3d.lift_record import record_masks, record_views
 from nto3d.report.pictures import normal_picture, to_bytes
 from nto3d.report.recording import Recording, free_name, open_recording
 from nto3d.run_folder import (
     CHECKPOINT_NAME,
-    HIDDEN_NAME,
-    MASKS_NAME,
     RECORDING_NAME,
     config_text,
     last_command,
     peak_memory_gb,
 )
-from nto3d.run_lift import find_masks
+from nto3d.run_masks import clicked, object_metrics, target_masks, with_truth
 from nto3d.run_single import run_single
 from nto3d.run_train_mcc import run_train_mcc
-from nto3d.segment.precomputed import given_masks
 from nto3d.stages.assess import Pictures, assess_mesh, assess_views, report_metrics, write_run_report
 from nto3d.stages.features import (
     LONGEST,
@@ -48,13 +42,12 @@ from nto3d.stages.features import (
     target_features,
     write_features,
 )
-from nto3d.stages.mesh import extract_mesh, write_run_mesh
+from nto3d.stages.mesh import write_run_mesh
 from nto3d.stages.model import SurfaceModel
+from nto3d.stages.objects import Objects, extract_all, write_object_meshes
 from nto3d.stages.reconstruct import Reconstruction
-from nto3d.stages.scene import SceneFit
 from nto3d.stages.views import render_view
 from nto3d.training.checkpoint import (
-    LIFT_STAGE,
     check_config,
     load_checkpoint,
     random_state,
@@ -104,9 +97,11 @@ def _multiview(
     run_dir = Path(config.output)
     state = _resumed(config, device)
     exposures = find_exposures(config, scene, state)
-    masks, unknown = _target_masks(config, scene, device, recording, state, exposures)
+    targets = target_masks(config, scene, device, recording, state, exposures)
+    masks, unknown, objects = targets.masks, targets.unknown, targets.objects
+    lifts = lift_folders(run_dir, objects.names if objects is not None else ()) if clicked(config) else {}
     if masks is not None:
-        recording.at("round", count_rounds(run_dir) - 1 if _clicked(config) else 0)
+        recording.at("round", max((count_rounds(folder) for folder in lifts.values()), default=1) - 1)
         record_masks(recording, scene, dict(enumerate(masks)))
     features = _features(config, scene, masks, device)
     torch.manual_seed(config.seed)  # what comes is the same however the masks were found
@@ -119,24 +114,31 @@ def _multiview(
     training = state if state is not None and state["stage"] == STAGE else None
     sight = Sight.of(scene.cameras, scene.train, masks, unknown)
     logger, train_seconds = reconstruct(
-        config, scene, sampler, model, run_dir, sight, training, features, masks, unknown
+        config, scene, sampler, model, run_dir, sight, training, features, masks, unknown, objects
     )
-    mesh = extract_mesh(model, scene.world_from_normalized, config.export, sight)
+    mesh, parts = extract_all(model, scene.world_from_normalized, config.export, sight, objects)
     write_run_mesh(mesh, run_dir, config.export)
-    recording.at("round", count_rounds(run_dir) if _clicked(config) else 0)
+    write_object_meshes(parts, run_dir, config.export.format)
+    recording.at("round", max((count_rounds(folder) for folder in lifts.values()), default=0))
     recording.mesh("mesh", mesh)
+    for name, part in parts.items():
+        recording.mesh(f"meshes/{name}", part)
     pictures = Pictures()
     if features is not None:
         pictures.feature_mesh = write_features(model, mesh, scene.world_from_normalized, run_dir)
     metrics: dict[str, float] = {}
+    if objects is not None:
+        scene, truths = with_truth(config, scene, objects.names)
+        metrics = object_metrics(config, scene, run_dir, parts, truths)
     if config.evaluate.enabled:
-        metrics = _assess(config, run_dir, scene, model, features, pictures)
+        metrics |= _assess(config, run_dir, scene, model, features, pictures)
         metrics |= assess_mesh(mesh, scene, config.evaluate, masks is None, config.seed)
-    if _clicked(config):
+    if clicked(config):
         assert masks is not None
-        metrics |= lift_metrics(run_dir, scene, masks)
+        metrics |= lift_metrics(lifts.values(), scene, masks)
     metrics |= {"train_seconds": train_seconds, "peak_memory_gb": peak_memory_gb()}
     if config.evaluate.report:
+        pictures.parts, pictures.lifts = parts, {name: read_rounds(folder) for name, folder in lifts.items()}
         _report(config, run_dir, scene, mesh, metrics, pictures, logger)
     metrics["total_seconds"] = time.perf_counter() - started
     report_metrics(run_dir, metrics)
@@ -171,11 +173,6 @@ def _assess(
     return metrics
 
 
-def _clicked(config: Config) -> bool:
-    """Whether the target is what the prompts point at."""
-    return config.scene.masks is MaskUse.given and config.segmenter.name is not SegmenterName.precomputed
-
-
 def _resumed(config: Config, device: torch.device) -> dict[str, Any] | None:
     """The checkpoint of the run that goes on, or None."""
     if config.resume is None:
@@ -184,33 +181,6 @@ def _resumed(config: Config, device: torch.device) -> dict[str, Any] | None:
     state = load_checkpoint(path, device)
     check_config(state["config"], to_dict(config), path)
     return state
-
-
-def _target_masks(
-    config: Config,
-    scene: Scene,
-    device: torch.device,
-    recording: Recording,
-    state: dict[str, Any] | None,
-    exposures: Exposures | None,
-) -> tuple[BoolArray | None, BoolArray | None]:
-    """Masks [V, H, W] of the target, and where it may be hidden [V, H, W]; None where everything is reconstructed."""
-    run_dir = Path(config.output)
-    if config.scene.masks is MaskUse.none:
-        return None, None
-    if not _clicked(config):
-        masks, hidden = given_masks(scene), None
-    elif state is None or state["stage"] == LIFT_STAGE:
-        fitted = None if state is None else SceneFit.from_state(state)
-        masks, hidden = find_masks(config, scene, device, run_dir, fitted, recording, exposures)
-    else:
-        masks, hidden = (read_masks(run_dir / name, scene) for name in (MASKS_NAME, HIDDEN_NAME))
-    if not masks[list(scene.train)].any():
-        raise InputError(f"{config.scene.path}: expected the target in the masks of the training views, all are empty")
-    unknown = occluded_pixels(scene.cameras, scene.train, masks)
-    if hidden is not None:
-        unknown = hidden if unknown is None else unknown | hidden
-    return masks, unknown
 
 
 def reconstruct(
@@ -224,10 +194,11 @@ def reconstruct(
     features: FeatureTerm | None = None,
     masks: BoolArray | None = None,
     unknown: BoolArray | None = None,
+    objects: Objects | None = None,
 ) -> tuple[RunLogger, float]:
     """Train a model, from the state of a checkpoint on if there is one; returns the log and the seconds of training.
 
-    The checkpoints hold the sight, too: an export needs it.
+    The checkpoints hold the sight and the named objects, too: an export needs them.
     """
     device = model.variance.device
     optimizer = build_optimizer(config, model)
@@ -283,10 +254,11 @@ def reconstruct(
                 "world_from_normalized": torch.from_numpy(scene.world_from_normalized),
                 "random": random_state(),
                 "config": to_dict(config),
+                **({} if objects is None else {"objects": objects.state_dict()}),
             },
         )
 
-    schedule = build_schedule(config)
+    schedule = build_schedule(config, 1 if objects is None else len(objects.names))
     logger = RunLogger(run_dir, schedule.steps, start, config.logger.tensorboard, title="reconstruct")
     fit(objective, optimizer, schedule, logger, save, run_dir, start, scaler)
     return logger, seconds + time.perf_counter() - begun
@@ -301,8 +273,7 @@ def _report(
     pictures: Pictures,
     logger: RunLogger,
 ) -> None:
-    rounds = read_rounds(run_dir) if _clicked(config) else []
     write_run_report(
-        run_dir, scene, mesh, metrics, pictures, logger.history, last_command(run_dir), config_text(config), rounds
+        run_dir, scene, mesh, metrics, pictures, logger.history, last_command(run_dir), config_text(config)
     )
     log.info("report: %s", run_dir / "report.html")

@@ -2,7 +2,8 @@
 
 Files: config.yaml (the resolved configuration), run.json (commands and versions), checkpoint.pt, log.txt, scalars.csv,
 tensorboard/, mesh.ply, metrics.json, report.html; features.npz, features.ply of a feature field. Of a lift: masks/,
-rounds.csv, lift/, tensorboard/lift, tensorboard/rounds. Of viewer=rerun: recording.rrd. Of mode=single: points.ply.
+rounds.csv, lift/, tensorboard/lift, tensorboard/rounds. Of named objects: mesh_NAME.ply, mesh.glb, and objects/NAME,
+which holds what a lift leaves, for each of them. Of viewer=rerun: recording.rrd. Of mode=single: points.ply.
 """
 
 from __future__ import annotations
@@ -37,10 +38,15 @@ TENSORBOARD_NAME = "tensorboard"
 RECORDING_NAME = "recording.rrd"
 LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv", "lift/hidden"
 ROUND_NAMES = "round_*"  # folders in LIFT_NAME
+OBJECTS_NAME = "objects"  # a folder for each named object
 _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
 
 
-_WRITTEN = (INFO_NAME, LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME, ROUNDS_NAME, RECORDING_NAME)
+_WRITTEN = (
+    *(INFO_NAME, LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME, ROUNDS_NAME, RECORDING_NAME),
+    OBJECTS_NAME,
+)
+_OBJECT_MESHES = "mesh_*"
 # Of a run without a checkpoint, mode=single
 _RESULTS = ("points.ply", "mesh.ply", "mesh.obj", "mesh.glb", "metrics.json", "report.html")
 
@@ -54,7 +60,7 @@ def claim(run_dir: Path, config: Config) -> None:
     if (run_dir / CONFIG_NAME).exists() or (run_dir / CHECKPOINT_NAME).exists():
         go_on = f"go on with resume={run_dir} or " if (run_dir / CHECKPOINT_NAME).exists() else ""
         raise InputError(f"output: {run_dir} already holds a run; {go_on}choose another output")
-    for name in (*_WRITTEN, *_RESULTS):
+    for name in (*_WRITTEN, *_RESULTS, *(path.name for path in run_dir.glob(_OBJECT_MESHES))):
         if (run_dir / name).exists():  # it would be overwritten, or removed when the start fails
             raise InputError(f"output: expected a folder without a run's files, but {run_dir} holds {name}")
     try:
@@ -83,10 +89,12 @@ def unclaim(run_dir: Path) -> None:
     for name in files:
         (run_dir / name).unlink(missing_ok=True)
     pictures = [f"{name}/*.png" for name in (MASKS_NAME, HIDDEN_NAME, f"{LIFT_NAME}/{ROUND_NAMES}")]
-    for pattern in (*pictures, f"{TENSORBOARD_NAME}/**/events.out.tfevents.*"):
+    patterns = (*pictures, f"{TENSORBOARD_NAME}/**/events.out.tfevents.*")
+    of_objects = (*patterns, ROUNDS_NAME, f"{LIFT_NAME}/{SCALARS_NAME}")
+    for pattern in (*patterns, *(f"{OBJECTS_NAME}/*/{pattern}" for pattern in of_objects)):
         for path in run_dir.glob(pattern):
             path.unlink()
-    own = [run_dir / name for name in (TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME)]
+    own = [run_dir / name for name in (TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME, OBJECTS_NAME)]
     inner = [path for folder in own for path in folder.rglob("*") if path.is_dir()]
     for folder in sorted((run_dir, *own, *inner), key=lambda path: len(path.parts), reverse=True):
         if folder.is_dir() and not any(folder.iterdir()):

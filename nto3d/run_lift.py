@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,13 @@ from nto3d.build import (
 from nto3d.build_segmenter import build_finder, build_segmenter
 from nto3d.build_start import build_start
 from nto3d.config import Config, MaskUse
-from nto3d.config_io import to_dict
 from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError, Interrupted
 from nto3d.geometry.exposure import Exposures
 from nto3d.lift_files import RoundPictures, write_masks, write_rounds
 from nto3d.lift_record import record_masks, view_entity
 from nto3d.report.recording import Recording
-from nto3d.run_folder import CHECKPOINT_NAME, HIDDEN_NAME, LIFT_NAME, MASKS_NAME, TENSORBOARD_NAME
+from nto3d.run_folder import HIDDEN_NAME, LIFT_NAME, MASKS_NAME, TENSORBOARD_NAME
 from nto3d.segment.prompts import read_prompts
 from nto3d.stages.lift import Lift
 from nto3d.stages.model import SurfaceModel
@@ -40,10 +40,9 @@ from nto3d.stages.refine import Segmentation, ViewMask, agreement, lost, mean_tr
 from nto3d.stages.reproject import Projection, project_views, reduced
 from nto3d.stages.scene import SceneFit
 from nto3d.stages.witnesses import transferred, weights
-from nto3d.training.checkpoint import LIFT_STAGE, random_state, save_checkpoint
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
-from nto3d.types import BoolArray, FloatArray, Mask, Prompts, Scene
+from nto3d.types import FloatArray, Mask, Prompts, Scene
 
 log = logging.getLogger("nto3d")
 DT = 0.01  # sample length of projections, normalized units
@@ -53,37 +52,17 @@ FAITH = 0.9  # in geometry: a target field that is surer than that overrules it
 FEWEST = 16  # pixels, over all views, below which the target counts as lost
 
 
-def find_masks(
-    config: Config,
-    scene: Scene,
-    device: torch.device,
-    run_dir: Path,
-    fitted: SceneFit | None = None,
-    recording: Recording | None = None,
-    exposures: Exposures | None = None,
-) -> tuple[BoolArray, BoolArray]:
-    """Masks [V, H, W] of the clicked object in all views, and where something hides it [V, H, W].
+@dataclass(frozen=True)
+class Target:
+    """One of several objects.
 
-    The masks are also written to RUN/masks, the hidden pixels to RUN/lift/hidden. After the scene stage there is a
-    checkpoint; from there on a stopped run can go on.
-
-    Args:
-        fitted: from such a checkpoint, or None. recording: is told the prompts and every round's masks.
-        exposures: of the pictures, or None where they are all alike.
-
-    Raises:
-        InputError: the prompts are wrong, or the target was lost; the last good masks are in the run's folder.
-        KeyboardInterrupt: Ctrl-C.
+    Attributes:
+        name: of it. prompts: one a view, in pixels of the scene. others: positive clicks on the other objects.
     """
-    lift = LiftRun(config, scene, device, run_dir, recording, exposures)
-    first = lift.first_masks()
-    if fitted is not None:
-        lift.begun -= fitted.seconds
-    else:
-        fitted = lift.fit_scene()
-        state = {**fitted.state(), "stage": LIFT_STAGE, "step": config.lift.scene_steps}
-        save_checkpoint(run_dir / CHECKPOINT_NAME, {**state, "random": random_state(), "config": to_dict(config)})
-    return to_arrays(lift.masks(fitted, first), len(scene.cameras), scene.cameras.size)
+
+    name: str
+    prompts: tuple[Prompts, ...]
+    others: tuple[Prompts, ...] = ()
 
 
 class LiftRun:
@@ -92,6 +71,8 @@ class LiftRun:
     Args:
         config: of the run. scene: its masks, where it has any, are used to measure only. run_dir: where files go.
         recording: is told what is found. exposures: see `find_masks`.
+        target: what is lifted; None: what the configuration's prompts point at.
+        like: another lift in this scene, whose segmenter and prepared pictures are used; None: there is none.
 
     Raises:
         InputError: the prompts are wrong, or the segmenter cannot be opened.
@@ -105,17 +86,23 @@ class LiftRun:
         run_dir: Path,
         recording: Recording | None = None,
         exposures: Exposures | None = None,
+        target: Target | None = None,
+        like: LiftRun | None = None,
     ) -> None:
         everything = dataclasses.replace(config.scene, masks=MaskUse.none)
         loss = dataclasses.replace(config.trainer.loss, mask_weight=config.lift.mask_weight, empty_weight=0.0)
         trainer = dataclasses.replace(config.trainer, max_rays=config.lift.max_rays, loss=loss)
         self.config = dataclasses.replace(config, scene=everything, trainer=trainer)
         self.scene, self.device, self.run_dir, self.exposures = scene, device, run_dir, exposures
-        folder, downscale = Path(config.scene.path), config.scene.downscale
-        self.prompts = {prompts.view: prompts for prompts in read_prompts(config.prompts, folder, scene, downscale)}
-        self.segmentation = Segmentation(
-            scene, build_segmenter(config), config.lift.accept, config.seed, config.lift.prompts
-        )
+        if target is None:
+            target = Target("", read_prompts(config.prompts, Path(config.scene.path), scene, config.scene.downscale))
+        self.entity, self.others = f"/{target.name}" if target.name else "", target.others
+        self.prompts = {prompts.view: prompts for prompts in target.prompts}
+        if like is None:
+            segmenter = build_segmenter(config)
+            self.segmentation = Segmentation(scene, segmenter, config.lift.accept, config.seed, config.lift.prompts)
+        else:
+            self.segmentation = like.segmentation.for_another()
         finder = build_finder(config)
         self.noun = None if finder is None else Noun(finder, scene, str(config.prompts.text))
         self.cameras = reduced(scene.cameras)
@@ -127,7 +114,7 @@ class LiftRun:
         self.pictures = RoundPictures(run_dir, scene, self.prompts, config.logger.tensorboard)
         self.recording = recording or Recording()
         for view, prompts in self.prompts.items():
-            self.recording.prompt(f"{view_entity(scene, view)}/prompt", prompts)
+            self.recording.prompt(f"{view_entity(scene, view)}/prompt{self.entity}", prompts)
         self.begun = time.perf_counter()
 
     def first_masks(self) -> dict[int, Mask]:
@@ -141,8 +128,8 @@ class LiftRun:
                 raise InputError(f"prompts: nothing is found at the click in view {view}: point at the target")
         return clicked
 
-    def fit_scene(self) -> SceneFit:
-        """Geometry and colour of everything, which needs no click."""
+    def fit_scene(self, run_dir: Path | None = None) -> SceneFit:
+        """Geometry and colour of everything, which needs no click; logged in a run's folder, by default the lift's."""
         begun = time.perf_counter()
         model = build_model(self.config, self.scene, None, None, self.device, exposures=self.exposures)
         optimizer = build_optimizer(self.config, model)
@@ -150,7 +137,7 @@ class LiftRun:
         start = None if rough is None else rough.distance
         sampler = RaySampler(self.scene, self.scene.train, self.device, seed=self.config.seed)
         stage = Lift(model, sampler, self.config.trainer, self.config.seed, start=start)
-        self._fit(stage, optimizer, self.config.lift.scene_steps, 0, self.config.trainer.decay**0.5)
+        self._fit(stage, optimizer, self.config.lift.scene_steps, 0, self.config.trainer.decay**0.5, run_dir)
         model.refresh_grid()
         every = range(len(self.scene.cameras))
         seen = {p.view: p for p in project_views(model, self.cameras, every, DT, images=self.scene.images)}
@@ -179,6 +166,7 @@ class LiftRun:
             self._held_out,
             self.threads,
             self.config.seed,
+            self.others,
         )
         if lost(masks):
             first_views = {view: mask.pixels for view, mask in first.items()}
@@ -264,12 +252,21 @@ class LiftRun:
             f"masks are in {self.run_dir / MASKS_NAME}"
         )
 
-    def _fit(self, stage: Lift, optimizer: torch.optim.Optimizer, steps: int, first: int, decay: float) -> None:
+    def _fit(
+        self,
+        stage: Lift,
+        optimizer: torch.optim.Optimizer,
+        steps: int,
+        first: int,
+        decay: float,
+        run_dir: Path | None = None,
+    ) -> None:
         config = dataclasses.replace(self.config.trainer, steps=first + steps, decay=decay)
         schedule = build_schedule(dataclasses.replace(self.config, trainer=config))
-        folder = self.run_dir / LIFT_NAME
-        folder.mkdir(exist_ok=True)
-        events = self.run_dir / TENSORBOARD_NAME / LIFT_NAME if self.config.logger.tensorboard else False
+        run_dir = run_dir or self.run_dir
+        folder = run_dir / LIFT_NAME
+        folder.mkdir(parents=True, exist_ok=True)
+        events = run_dir / TENSORBOARD_NAME / LIFT_NAME if self.config.logger.tensorboard else False
         logger = RunLogger(folder, schedule.steps, first, events, title="lift")
         schedule = dataclasses.replace(schedule, image_every=0)
         try:
@@ -306,9 +303,9 @@ class LiftRun:
         self._write(masks)
         self.pictures.note(self.rows[-1], masks)
         self.recording.at("round", len(self.rows) - 1)
-        record_masks(self.recording, self.scene, {view: mask.pixels for view, mask in masks.items()})
-        self.recording.scalar("rounds/agreement", same)
-        self.recording.scalar("rounds/iou", mean)
+        record_masks(self.recording, self.scene, {view: mask.pixels for view, mask in masks.items()}, self.entity)
+        self.recording.scalar(f"rounds{self.entity}/agreement", same)
+        self.recording.scalar(f"rounds{self.entity}/iou", mean)
 
     def _write(self, masks: dict[int, ViewMask]) -> None:
         write_masks(self.run_dir / MASKS_NAME, {view: mask.pixels for view, mask in masks.items()})

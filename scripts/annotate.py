@@ -3,12 +3,14 @@
     python scripts/annotate.py scene=FOLDER view=0 points=[[x,y]]
     python scripts/annotate.py scene=FOLDER view=0 points=[[x,y],[x,y]] labels=[1,0] box=[x0,y0,x1,y1]
     python scripts/annotate.py scene=FOLDER view=7 points=[[x,y]] add=true        another view in the same file
+    python scripts/annotate.py scene=FOLDER view=0 points=[[x,y]] object=cup add=true    another object in it
     python scripts/annotate.py ... segmenter=sam checkpoint=sam_vit_b_01ec64.pth
     python scripts/annotate.py ... segmenter=hf model=weights/sam2.1-hiera-tiny
 
 Coordinates are pixels (x, y) of the picture file; label 1 lies on the target, 0 beside it. `out=FILE` (default
-SCENE/prompts.json, where train.py looks) is replaced only with `overwrite=true`; `overlay=FILE` (default overlay.png)
-shows the mask, its outline and the prompts. `downscale=N` segments the picture reduced, as `scene.downscale=N` would.
+SCENE/prompts.json, where train.py looks) is replaced only with `overwrite=true`; `add=true` replaces the frame of this
+view and object, and no other one. `overlay=FILE` (default overlay.png) shows the mask, its outline and the prompts.
+`downscale=N` segments the picture reduced, as `scene.downscale=N` would.
 """
 
 from __future__ import annotations
@@ -33,16 +35,9 @@ from nto3d.config_io import parse_options  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.segment.prompts import (  # noqa: E402
-    FILE_NAME,
-    Keys,
-    check_inside,
-    file_size,
-    make_prompts,
-    read_unreduced,
-    to_scene_pixels,
-    write_prompts,
-)
+from nto3d.segment.prompt_file import FILE_NAME, UNNAMED, check_name, write_prompts  # noqa: E402
+from nto3d.segment.prompt_values import Keys, make_prompts  # noqa: E402
+from nto3d.segment.prompts import Objects, check_inside, file_size, read_unreduced, to_scene_pixels  # noqa: E402
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts, Scene  # noqa: E402
 
 LONGEST = 900  # pixels that small pictures are enlarged towards
@@ -66,6 +61,7 @@ class Options:
     points: list[Any] | None = None
     labels: list[int] | None = None
     box: list[Any] | None = None
+    object: str | None = None
     out: str | None = None
     overlay: str = "overlay.png"
     overwrite: bool = False
@@ -150,18 +146,33 @@ def write_picture(path: Path, picture: ByteArray) -> None:
     write_atomic(path, data.tobytes())
 
 
-def others(options: Options, path: Path, scene: Scene) -> list[Prompts]:
-    """Frames of the other views that stay in the file, in pixels of the picture files.
+def others(options: Options, path: Path, scene: Scene) -> Objects:
+    """What the file holds already, in pixels of the picture files; empty where it is to be replaced.
 
     Raises:
         InputError: there is a file, and it was not said what should become of it.
     """
     if not path.exists() or options.overwrite:
-        return []
+        return {}
     if not options.add:
         raise InputError(f"{path}: is there already: add=true adds view {options.view}, overwrite=true replaces it")
-    kept = read_unreduced(PromptsConfig(file=str(path)), Path(options.scene), scene, options.downscale)
-    return [prompts for prompts in kept if prompts.view != options.view]
+    return read_unreduced(PromptsConfig(file=str(path)), Path(options.scene), scene, options.downscale)
+
+
+def added(kept: Objects, name: str | None, prompts: Prompts) -> Objects:
+    """The objects with a view's prompts of one of them, in the place of what was there for both.
+
+    Raises:
+        InputError: the name differs from another one only in its case.
+    """
+    objects = {UNNAMED if key is None and name is not None else key: frames for key, frames in kept.items()}
+    if name is None and objects and None not in objects:
+        name = UNNAMED
+    for other in objects:
+        if other != name and str(other).casefold() == str(name).casefold():
+            raise InputError(f"object: expected a name that differs from {other} in more than its case, got {name}")
+    frames = [*(frame for frame in objects.get(name, ()) if frame.view != prompts.view), prompts]
+    return {**objects, name: tuple(sorted(frames, key=lambda frame: frame.view))}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -170,16 +181,18 @@ def main(argv: Sequence[str]) -> int:
     folder = Path(options.scene)
     out = Path(options.out) if options.out is not None else folder / FILE_NAME
     keys = Keys("view", "points", "labels", "box")
+    name = None if options.object is None else check_name(options.object, "object")
     prompts = make_prompts(options.view, options.points, options.labels, options.box, keys)
     scene = load_scene(SceneConfig(path=options.scene, downscale=options.downscale, masks=MaskUse.none))
     check_inside(prompts, len(scene.cameras), file_size(folder, scene, options.downscale), keys)
-    kept = others(options, out, scene)
+    objects = added(others(options, out, scene), name, prompts)
     reduced = to_scene_pixels(prompts, scene.cameras.size, options.downscale)
     image = scene.images[options.view]
     mask = segment(options, image, reduced)
     write_picture(Path(options.overlay), draw(image, mask.pixels, reduced))
-    write_prompts(out, sorted([*kept, prompts], key=lambda frame: frame.view))
-    print(f"{out}: {len(kept) + 1} view(s)")
+    write_prompts(out, objects)
+    for called, frames in objects.items():
+        print(f"{out}: {len(frames)} view(s)" + ("" if called is None else f" of {called}"))
     print(f"{options.overlay}: the mask covers {mask.pixels.mean():.1%} of the picture, score {mask.score:.2f}")
     return 0
 

@@ -33,8 +33,10 @@ from nto3d.evaluate.geometry import load_points, mesh_metrics, point_metrics  # 
 from nto3d.export.mesh_io import read_mesh  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.lift_files import true_masks  # noqa: E402
-from nto3d.run_folder import load_run_config  # noqa: E402
+from nto3d.run_folder import CHECKPOINT_NAME, load_run_config  # noqa: E402
+from nto3d.run_masks import object_metrics, with_truth  # noqa: E402
 from nto3d.stages.assess import METRICS_NAME, assess_mesh, assess_views, write_metrics  # noqa: E402
+from nto3d.stages.objects import load_objects  # noqa: E402
 
 KEYS = ("evaluate.", "scene.path", "device", "threads")
 
@@ -48,11 +50,18 @@ def evaluate_run(run_dir: Path, mesh_path: Path | None, overrides: Sequence[str]
     mesh = read_mesh(mesh_path or run_dir / "mesh.ply")
     device = build_device(config)
     scene = load_scene(config.scene, config.segmenter.name)
-    masks = true_masks(config, scene, run_dir)
     metrics: dict[str, float] = {}
+    objects = load_objects(run_dir) if (run_dir / CHECKPOINT_NAME).is_file() else None
+    if objects is not None:
+        scene, truths = with_truth(config, scene, objects.names)
+        if mesh_path is None:
+            parts = {name: read_mesh(run_dir / f"mesh_{name}.ply") for name in objects.names}
+            metrics |= object_metrics(config, scene, run_dir, parts, truths)
+    masks = true_masks(config, scene, run_dir)
     if mesh_path is None:
         model, _ = load_model(run_dir, config, device)
-        metrics, _ = assess_views(model, scene, masks, config.evaluate, config.trainer.step_size)
+        found, _ = assess_views(model, scene, masks, config.evaluate, config.trainer.step_size)
+        metrics |= found
     return metrics | assess_mesh(mesh, scene, config.evaluate, masks is None, config.seed)
 
 

@@ -3,8 +3,9 @@
     python scripts/export_mesh.py run=RUN export.resolution=512 export.format=glb [export.output=FILE]
 
 Writes RUN/mesh.FORMAT, or the file of `export.output`, whose suffix is its format. With RUN/mesh.ply, RUN/mesh.npz is
-written, too, and the features of the vertices where there is a feature field. Other keys: export.largest_only,
-export.colors, export.unseen, device, threads.
+written, too, and the features of the vertices where there is a feature field. Of a run with named objects,
+RUN/mesh_NAME.FORMAT and RUN/mesh.glb are written as well; a GLB holds the objects as named nodes. Other keys:
+export.largest_only, export.colors, export.unseen, device, threads.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from nto3d.cli import guarded, pop_argument  # noqa: E402
 from nto3d.config import ExportConfig, MeshFormat  # noqa: E402
 from nto3d.config_io import parse_overrides  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
-from nto3d.export.mesh_io import write_mesh, write_mesh_arrays  # noqa: E402
+from nto3d.export.mesh_io import write_mesh, write_mesh_arrays, write_meshes  # noqa: E402
 from nto3d.run_folder import load_run_config  # noqa: E402
 from nto3d.stages.features import write_features  # noqa: E402
-from nto3d.stages.mesh import ARRAYS_NAME, extract_mesh, load_sight  # noqa: E402
+from nto3d.stages.mesh import ARRAYS_NAME, load_sight  # noqa: E402
+from nto3d.stages.objects import extract_all, load_objects, write_object_meshes  # noqa: E402
 
 KEYS = ("export.", "device", "threads")
 
@@ -60,9 +62,16 @@ def main(argv: Sequence[str]) -> int:
     path = output_path(run_dir, config.export, any(argument.startswith("export.format=") for argument in rest))
     device = build_device(config)
     model, world_from_normalized = load_model(run_dir, config, device)
-    mesh = extract_mesh(model, world_from_normalized, config.export, load_sight(run_dir))
-    write_mesh(mesh, path)
+    objects = load_objects(run_dir)
+    sight = load_sight(run_dir) if objects is None else None
+    mesh, parts = extract_all(model, world_from_normalized, config.export, sight, objects)
+    if parts and path.suffix.lower() == ".glb":
+        write_meshes(parts, path)
+    else:
+        write_mesh(mesh, path)
     print(path)
+    if path.parent.resolve() == run_dir.resolve() and path.stem == "mesh":
+        write_object_meshes(parts, run_dir, MeshFormat(path.suffix.lower()[1:]))
     if path.resolve() == (run_dir / "mesh.ply").resolve():  # its vertices are others now
         write_mesh_arrays(mesh, run_dir / ARRAYS_NAME)
         if model.features is not None:

@@ -33,10 +33,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="picture size (default: the recipe's)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a scene that is already there")
+    parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="write masks and meshes of the neighbours, too; all in the unit sphere",
+    )
     given = parser.parse_args(arguments)
     size = (given.size[0], given.size[1]) if given.size else None
     try:
-        make_scene(given.recipe, given.seed, given.out, views=given.views, size=size, overwrite=given.overwrite)
+        make_scene(
+            given.recipe,
+            given.seed,
+            given.out,
+            views=given.views,
+            size=size,
+            overwrite=given.overwrite,
+            objects=given.objects,
+        )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -36,6 +36,7 @@ TIERS = (
     {"build_segmenter", "build_start", "build_single", "build_train_mcc"},
     {"lift_files", "lift_record"},
     {"run_lift", "run_single", "run_train_mcc"},
+    {"run_masks"},
     {"run"},
     {"cli"},
 )

@@ -93,7 +93,7 @@ def test_a_broken_table_is_one_line(text: str | None, tmp_path: Path, scene: Sce
     assert scene.masks is not None
     if text is not None:
         (tmp_path / "rounds.csv").write_text(text)
-    for read in (lambda: read_rounds(tmp_path), lambda: lift_metrics(tmp_path, scene, scene.masks)):
+    for read in (lambda: read_rounds(tmp_path), lambda: lift_metrics([tmp_path], scene, scene.masks)):
         with pytest.raises(InputError, match=r"rounds\.csv: expected") as caught:
             read()
         assert "\n" not in str(caught.value)
@@ -102,7 +102,7 @@ def test_a_broken_table_is_one_line(text: str | None, tmp_path: Path, scene: Sce
 def test_metrics_of_a_lift(tmp_path: Path, scene: Scene) -> None:
     assert scene.masks is not None
     write_rounds(tmp_path, ROWS)
-    assert lift_metrics(tmp_path, scene, scene.masks) == {"lift_rounds": 1, "lift_seconds": 2.5, "lift_mask_iou": 1}
+    assert lift_metrics([tmp_path], scene, scene.masks) == {"lift_rounds": 1, "lift_seconds": 2.5, "lift_mask_iou": 1}
 
 
 def test_a_stopped_run_takes_its_pictures_with_it(tmp_path: Path, scene: Scene) -> None:

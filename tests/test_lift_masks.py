@@ -97,14 +97,14 @@ def test_metrics_are_of_the_training_views(tmp_path: Path, scene: Scene) -> None
     for place, view in enumerate(scene.train):
         masks[view] = scene.masks[view] if place else ~scene.masks[view]
     write_rounds(tmp_path, [(0, np.nan, np.nan, np.nan, 1.0, 5.0), (1, 1.0, 1.0, 1.0, 1.0, 7.5)])
-    metrics = lift_metrics(tmp_path, scene, masks)
+    metrics = lift_metrics([tmp_path], scene, masks)
     assert metrics["lift_mask_iou"] == pytest.approx(1 - 1 / len(scene.train))
     assert (metrics["lift_rounds"], metrics["lift_seconds"]) == (1.0, 7.5)
 
 
 def test_metrics_without_a_truth(tmp_path: Path, scene: Scene) -> None:
     write_rounds(tmp_path, [(0, np.nan, np.nan, np.nan, 1.0, 5.0)])
-    metrics = lift_metrics(tmp_path, without_masks(scene), found(scene))
+    metrics = lift_metrics([tmp_path], without_masks(scene), found(scene))
     assert metrics == {"lift_rounds": 0.0, "lift_seconds": 5.0}
 
 

@@ -83,7 +83,7 @@ def read_dtu(
         train=train,
         test=test,
         world_from_normalized=world_from_normalized,
-        gt_mesh=_read_mesh(path / "gt_mesh.ply"),
+        gt_mesh=read_surface(path / "gt_mesh.ply"),
     )
 
 
@@ -243,7 +243,7 @@ def _depth_unit(file: Path) -> float:
     return float(unit)
 
 
-def _read_mesh(file: Path) -> Mesh | None:
+def read_surface(file: Path) -> Mesh | None:
     """The ground-truth surface in world units, or None where there is no file."""
     if not file.exists():
         return None

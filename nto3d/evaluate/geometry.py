@@ -153,3 +153,9 @@ def point_triangle_distance(points: FloatArray, triangles: FloatArray) -> FloatA
     to_plane = np.abs((offsets[:, 0] * normal).sum(-1)) / np.maximum(size, np.finfo(np.float64).tiny)
     distance: FloatArray = np.where(inside & (size > 0), np.minimum(to_plane, to_edges), to_edges)
     return distance
+
+
+def volume(mesh: Mesh) -> float:
+    """What a closed mesh holds, in the cube of its unit (divergence theorem)."""
+    a, b, c = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
+    return float((a * np.cross(b, c)).sum() / 6.0)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nto3d.types import FloatArray
+from nto3d.types import FloatArray, Mesh
+
+STEPS = 20  # towards a region's border, at the most
 
 Field = Callable[[Tensor], Tensor]
 Bounds = Sequence[float] | FloatArray
@@ -32,3 +35,22 @@ def box(lower: Bounds, upper: Bounds) -> Field:
         return torch.maximum(low.to(positions) - positions, positions - high.to(positions)).amax(dim=-1)
 
     return distance
+
+
+def held_within(mesh: Mesh, region: Field, device: torch.device | str = "cpu") -> Mesh:
+    """The mesh with those vertices that left a region moved back to its border, against the gradient.
+
+    Args:
+        mesh: in the frame of the region. region: about a signed distance, negative inside, with gradients.
+        device: where it is called.
+    """
+    vertices = torch.from_numpy(mesh.vertices).to(device)
+    for _ in range(STEPS):
+        place = vertices.float().requires_grad_(True)
+        outside = region(place)
+        (slope,) = torch.autograd.grad(outside.sum(), place)
+        if not (outside > 0.0).any():
+            break
+        way = outside / (slope**2).sum(dim=1).clamp(min=1e-3)
+        vertices = vertices - (way.clamp(min=0.0)[:, None] * slope).double().detach()
+    return replace(mesh, vertices=vertices.detach().cpu().numpy())

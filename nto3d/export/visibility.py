@@ -103,6 +103,8 @@ def count_views(mesh: Mesh, sight: Sight) -> IntArray:
         facing = (unit(center - mesh.vertices) * normals).sum(axis=1) > FACING
         asked = np.flatnonzero(facing)
         asked = asked[_pictured(sight, view, mesh.vertices[asked])]
+        if not len(asked):
+            continue
         blocked = caster.blocked(raised[asked], np.broadcast_to(center, (len(asked), 3)))
         seen[asked[~blocked]] += 1
     return seen

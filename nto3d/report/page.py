@@ -30,6 +30,7 @@ from nto3d.report.style import CSS
 from nto3d.types import ByteArray, FloatArray
 
 UNITS = {"psnr": "dB", "psnr_mask": "dB"}
+_NONE = "\N{EN DASH}"
 PACKAGES = ("torch", "numpy", "warp-lang", "PyMCubes")
 
 
@@ -44,7 +45,7 @@ def write_report(
     turntables: Mapping[str, Sequence[ByteArray]] | None = None,
     config_yaml: str = "",
     notes: Sequence[str] = (),
-    rounds: Sequence[LiftRound] = (),
+    lifts: Mapping[str, Sequence[LiftRound]] | None = None,
     features: Sequence[FeaturePictures] = (),
     inputs: Mapping[str, ByteArray] | None = None,
     keys: Mapping[str, Mapping[str, Color]] | None = None,
@@ -61,17 +62,22 @@ def write_report(
         keys: name of a turntable -> what its colours (RGB, 0..255) mean: meaning -> colour.
         config_yaml: the whole configuration, folded in. notes: sentences under the title.
         inputs: name -> picture uint8 [H, W, 3], what a run on a single picture began with.
-        rounds: of the lift, where there was one. features: of held-out views, where there is a feature field.
+        lifts: rounds of each lift, by the object's name; "" where it has none.
+        features: of held-out views, where there is a feature field.
 
     Raises:
         InputError: the file cannot be written.
     """
     body = [
         _head(title, command, notes),
-        _section("Metrics", _metrics(metrics)),
+        _section("Metrics", _metrics({name: value for name, value in metrics.items() if "." not in name})),
+        _section("Objects", _objects(metrics)),
         _section("Input", _inputs(inputs or {})),
         _section("Surface", _turntables(turntables or {}, keys or {})),
-        _section("From the click", lift_section(rounds)),
+        *(
+            _section(f"From the click: {name}" if name else "From the click", lift_section(rounds))
+            for name, rounds in (lifts or {}).items()
+        ),
         _section("Held-out views", _views(views)),
         _section("Features", features_section(features)),
         _section("Training", _charts(curves or {})),
@@ -115,6 +121,23 @@ def _metrics(metrics: Mapping[str, float | str]) -> str:
         unit = f" <small>{UNITS[name]}</small>" if name in UNITS else ""
         cells.append(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(_number(value))}{unit}</dd></div>")
     return f'<dl class="metrics">{"".join(cells)}</dl>' if cells else ""
+
+
+def _objects(metrics: Mapping[str, float | str]) -> str:
+    """A table of the metrics that belong to named objects, NAME.KEY; empty without any."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, value in metrics.items():
+        owner, dot, key = name.partition(".")
+        if dot:
+            rows.setdefault(owner, {})[key] = _number(value)
+    keys = list(dict.fromkeys(key for row in rows.values() for key in row))
+    head = "".join(f"<th>{html.escape(key.replace('_', ' '))}</th>" for key in ("object", *keys))
+    body = ""
+    for owner, row in rows.items():
+        cells = "".join(f"<td>{html.escape(row.get(key, _NONE))}</td>" for key in keys)
+        body += f"<tr><th>{html.escape(owner)}</th>{cells}</tr>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="card rounds">{table}</div>' if rows else ""
 
 
 def _inputs(inputs: Mapping[str, ByteArray]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import colorsys
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from nto3d.evaluate.masks import iou
 from nto3d.export.clean import clean_mesh
 from nto3d.files import write_atomic
 from nto3d.report.features import FeaturePictures
+from nto3d.report.figures import Color
 from nto3d.report.lift import LiftRound
 from nto3d.report.page import write_report
 from nto3d.report.pictures import ViewPictures
@@ -43,11 +45,14 @@ class Pictures:
     Attributes:
         views: held-out views. features: of the same views, and feature_mesh: the mesh (world units) coloured by its
             features, where there is a feature field.
+        parts: the named objects' meshes, world units. lifts: rounds of each lift by the object's name, or "".
     """
 
     views: list[ViewPictures] = field(default_factory=list)
     features: list[FeaturePictures] = field(default_factory=list)
     feature_mesh: Mesh | None = None
+    parts: Mapping[str, Mesh] = field(default_factory=dict)
+    lifts: Mapping[str, Sequence[LiftRound]] = field(default_factory=dict)
 
 
 def assess_views(
@@ -119,6 +124,19 @@ def seen_colors(mesh: Mesh) -> Mesh:
     return replace(mesh, colors=colors[(mesh.seen == 0).astype(np.int64)])
 
 
+def object_key(names: Iterable[str]) -> dict[str, Color]:
+    """A colour for each name: hues as far apart as they can be."""
+    listed = list(names)
+    hues = {name: colorsys.hsv_to_rgb(index / len(listed), 0.55, 0.9) for index, name in enumerate(listed)}
+    return {name: (round(255 * r), round(255 * g), round(255 * b)) for name, (r, g, b) in hues.items()}
+
+
+def part_colors(mesh: Mesh, parts: Mapping[str, Mesh], key: Mapping[str, Color]) -> Mesh:
+    """A mesh that consists of named parts, one behind the other, in a colour for each."""
+    colors = [np.full((len(part.vertices), 3), key[name], dtype=np.uint8) for name, part in parts.items()]
+    return replace(mesh, colors=np.concatenate(colors))
+
+
 def write_metrics(run_dir: Path, metrics: Mapping[str, float]) -> None:
     """Write RUN/metrics.json, one flat object."""
     write_atomic(run_dir / METRICS_NAME, json.dumps(dict(metrics), indent=2) + "\n")
@@ -145,13 +163,17 @@ def write_run_report(
     history: History,
     command: str,
     config_yaml: str,
-    rounds: Sequence[LiftRound] = (),
 ) -> None:
-    """Write RUN/report.html; `rounds` are those of the lift, where there was one."""
+    """Write RUN/report.html."""
     up = guess_up(scene.cameras.cam_to_world[list(scene.train)])
     up = scene.world_from_normalized[:3, :3] @ up / scene.scale
     shadings = {"Shape": Shading.clay} | ({"Colour": Shading.color} if mesh.colors is not None else {})
     turntables = {name: turntable(mesh, FRAMES, TURNTABLE, up, shading) for name, shading in shadings.items()}
+    keys: dict[str, Mapping[str, Color]] = {"Seen": SEEN_KEY}
+    if len(pictures.parts) > 1:
+        keys["Objects"] = object_key(pictures.parts)
+        told_apart = part_colors(mesh, pictures.parts, keys["Objects"])
+        turntables["Objects"] = turntable(told_apart, FRAMES, TURNTABLE, up, Shading.color)
     if mesh.seen is not None:
         turntables["Seen"] = turntable(seen_colors(mesh), FRAMES, TURNTABLE, up, Shading.color, SWAY)
     if pictures.feature_mesh is not None:
@@ -165,7 +187,7 @@ def write_run_report(
         curves=history_curves(history),
         turntables=turntables,
         config_yaml=config_yaml,
-        rounds=rounds,
+        lifts=pictures.lifts,
         features=pictures.features[:REPORT_VIEWS],
-        keys={"Seen": SEEN_KEY},
+        keys=keys,
     )

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.config import ExportConfig, MeshFormat, Unseen
+from nto3d.errors import InputError
 from nto3d.export.clean import clean_mesh
 from nto3d.export.mesh_io import vertex_colors, write_mesh, write_mesh_arrays
-from nto3d.export.regions import unit_sphere
+from nto3d.export.regions import Field, held_within, intersect, unit_sphere
 from nto3d.export.surface import extract_surface
 from nto3d.export.unseen import close_unseen, trim_unseen
 from nto3d.export.visibility import Sight, count_views
@@ -51,12 +52,17 @@ class HullRegion:
 
 @torch.no_grad()
 def extract_mesh(
-    model: SurfaceModel, world_from_normalized: FloatArray, config: ExportConfig, sight: Sight | None = None
+    model: SurfaceModel,
+    world_from_normalized: FloatArray,
+    config: ExportConfig,
+    sight: Sight | None = None,
+    part: Field | None = None,
 ) -> Mesh:
     """The model's surface as a mesh in world units.
 
     Args:
         sight: what the training views show; None: unknown, then surface that they do not see stays as it is.
+        part: a signed distance, negative inside, that bounds the object, membranes included; None: nothing does.
 
     Raises:
         InputError: there is no surface.
@@ -64,6 +70,12 @@ def extract_mesh(
     started = time.perf_counter()
     device = model.variance.device
     used = torch.nonzero(model.grid.hull).float()
+    region: Field = HullRegion(model.grid)
+    if part is not None:
+        used = used[part((used + 0.5) * model.grid.cell_size - 1.0) < model.grid.cell_size]
+        region = intersect(region, part)
+        if not len(used):
+            raise InputError("no place in the hull of the masks belongs to it")
     lower = ((used.amin(dim=0) - 1.0) * model.grid.cell_size - 1.0).tolist()
     upper = ((used.amax(dim=0) + 2.0) * model.grid.cell_size - 1.0).tolist()
     mesh = extract_surface(
@@ -72,7 +84,7 @@ def extract_mesh(
         lower=lower,
         upper=upper,
         device=device,
-        region=HullRegion(model.grid),
+        region=region,
         close_border=True,
     )
     mesh = clean_mesh(mesh, largest_only=config.largest_only)
@@ -80,6 +92,9 @@ def extract_mesh(
         mesh = vertex_colors(mesh, model.surface_color, device=device)
     if sight is not None:
         mesh = _with_seen(mesh, sight, config.unseen)
+        if part is not None and config.unseen is Unseen.close:
+            with torch.enable_grad():
+                mesh = held_within(mesh, part, device)
     log.info(
         "mesh: %d vertices, %d faces in %.1f s", len(mesh.vertices), len(mesh.faces), time.perf_counter() - started
     )

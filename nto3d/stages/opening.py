@@ -31,6 +31,7 @@ def open_masks(
     held_out: Sequence[int],
     threads: int,
     seed: int,
+    others: Sequence[Prompts] = (),
 ) -> tuple[dict[int, ViewMask], dict[int, FloatArray] | None]:
     """Masks of all views in `seen`, and where geometry has the object in them, float32 [h, w] (None: it cannot tell).
 
@@ -38,9 +39,9 @@ def open_masks(
         segmentation: is told how far geometry's outlines may be wrong. model: after the scene stage.
         cameras: reduced, as `seen`. first: masks that were found without a projection. believed: how much each counts.
         clicks: of the user, by view; there may be none. held_out: views of which others learn nothing.
-        seed: of random choices.
+        seed: of random choices. others: clicks on other objects.
     """
-    places = _clicked(scene.cameras, seen, first, believed, clicks)
+    places = _clicked(scene.cameras, seen, first, believed, clicks, others)
     whole = find_whole(model, cameras, seen, scene.images, first, believed, places, held_out, seed)
     segmentation.slack = None if whole is None else whole.slack
     if whole is None:
@@ -56,8 +57,12 @@ def _clicked(
     first: Mapping[int, Mask],
     believed: Mapping[int, float],
     clicks: Mapping[int, Prompts],
+    others: Sequence[Prompts],
 ) -> tuple[FloatArray, FloatArray]:
-    """Places [P, 3] of the surface under positive and negative clicks; without any, in the middle of the best mask."""
+    """Places [P, 3] of the surface under positive and negative clicks; without any, in the middle of the best mask.
+
+    What lies under clicks on others is refused like that under negative ones.
+    """
     places: list[FloatArray] = []
     if not any((some.labels == 1).any() for some in clicks.values()):  # a noun or a box
         view = max(first, key=lambda one: believed[one])
@@ -70,4 +75,6 @@ def _clicked(
     labels = np.concatenate([np.ones(len(places) - len(clicks)), *(some.labels for some in clicks.values())])
     points = np.concatenate(places)
     known = np.isfinite(points).all(axis=1)
-    return points[known & (labels == 1)], points[known & (labels == 0)]
+    foreign = [on_surface(some, cameras, seen[some.view]) for some in others]
+    refused = np.concatenate([points[labels == 0], *foreign])
+    return points[known & (labels == 1)], refused[np.isfinite(refused).all(axis=1)]

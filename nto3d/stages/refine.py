@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -59,6 +60,12 @@ class Segmentation:
         self._scene, self._segmenter, self._accept, self._seed, self._use = scene, segmenter, accept, seed, use
         self._prepared: dict[int, Any] = {}
         self.slack: float | None = None
+
+    def for_another(self) -> Segmentation:
+        """The same for another target; the pictures that are prepared already are shared."""
+        other = copy.copy(self)
+        other.slack = None
+        return other
 
     @property
     def size(self) -> tuple[int, int]:

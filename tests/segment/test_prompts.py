@@ -10,7 +10,8 @@ from PIL import Image
 from nto3d.config import PromptsConfig
 from nto3d.data.dtu import read_dtu
 from nto3d.errors import InputError
-from nto3d.segment.prompts import read_prompts, read_unreduced, write_prompts
+from nto3d.segment.prompt_file import write_prompts
+from nto3d.segment.prompts import read_prompts, read_unreduced
 from nto3d.types import Prompts, Scene
 from tests.helpers import write_dtu_scene
 
@@ -93,8 +94,8 @@ def test_files_hold_several_views(folder: Path, scene: Scene, tmp_path: Path) ->
     points = np.array([[30.0, 20.0], [1.25, 2.0]])
     later = Prompts(2, points, np.array([1, 0]), box=np.array([10.0, 5.0, 50.5, 40.0]))
     earlier = Prompts(0, points[:1], np.array([1]))
-    write_prompts(tmp_path / "clicks.json", [later, earlier])
-    first, second = read_unreduced(PromptsConfig(file=str(tmp_path / "clicks.json")), folder, scene, 1)
+    write_prompts(tmp_path / "clicks.json", {None: [later, earlier]})
+    first, second = read_unreduced(PromptsConfig(file=str(tmp_path / "clicks.json")), folder, scene, 1)[None]
     assert (first.view, second.view) == (0, 2)
     assert first.box is None
     assert second.box is not None
@@ -219,4 +220,4 @@ def test_a_file_that_cannot_be_read_or_written(folder: Path, scene: Scene, tmp_p
     with pytest.raises(InputError, match=r"bytes\.json: expected prompts as JSON"):
         read_prompts(PromptsConfig(file=str(tmp_path / "bytes.json")), folder, scene, 1)
     with pytest.raises(InputError, match="cannot write"):
-        write_prompts(tmp_path / "gone" / "clicks.json", [Prompts(0, np.ones((1, 2)), np.array([1]))])
+        write_prompts(tmp_path / "gone" / "clicks.json", {None: [Prompts(0, np.ones((1, 2)), np.array([1]))]})

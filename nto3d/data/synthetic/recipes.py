@@ -29,6 +29,7 @@ class SyntheticScene:
     Attributes:
         recipe, seed: what it was made from. names: of the objects; index 0 is the target, the last one the table.
         target: the ground truth, normalized frame. painted: material of each of its vertices.
+        others: the other objects as rendered, the table left out, normalized frame.
         views: the cameras. rays: the renderer.
         scale: millimetres per normalized unit. center: world coordinates [3] of the unit sphere's centre, millimetres.
     """
@@ -38,6 +39,7 @@ class SyntheticScene:
     names: tuple[str, ...]
     target: Solid
     painted: IntArray
+    others: tuple[Solid, ...]
     views: list[View]
     rays: RayScene
     scale: float
@@ -81,9 +83,8 @@ def build_scene(
     rays = RayScene(normalized, materials, corners, scale, center, plan.ambient, [surfaces])
     cameras = ring_views(plan.cameras, count, (height, width), surface_points(target_solid, 4000)[0], rng)
     names = (*(item.name for item in items), "table")
-    return SyntheticScene(
-        plan, seed, names, target_solid, painted, cameras, rays, scale, center + np.asarray(plan.origin)
-    )
+    others, middle = tuple(normalized[1:-1]), center + np.asarray(plan.origin)
+    return SyntheticScene(plan, seed, names, target_solid, painted, others, cameras, rays, scale, middle)
 
 
 def surface_points(solid: Solid, count: int, seed: int = 0) -> tuple[Floats, Floats]:

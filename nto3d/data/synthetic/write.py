@@ -31,6 +31,7 @@ def make_scene(
     views: int | None = None,
     size: tuple[int, int] | None = None,
     overwrite: bool = False,
+    objects: bool = False,
 ) -> None:
     """Make a scene and write it to the folder `out` (see datasets/README.md for the layout).
 
@@ -39,6 +40,7 @@ def make_scene(
     Args:
         recipe: a key of `RECIPES`. seed: 0 or more. views: number of pictures. size: (width, height) in pixels.
         overwrite: replace a scene that is already there.
+        objects: write the truth of the target's neighbours, too; then the unit sphere holds all of them.
 
     Raises:
         InputError: the recipe is unknown, a value is out of range, or `out` cannot be written or must not be replaced.
@@ -54,7 +56,7 @@ def make_scene(
     except OSError as error:
         raise InputError(f"{out}: expected a folder that can be written, got {error.strerror}") from error
     try:
-        _write_files(scene, part)
+        _write_files(scene, part, objects)
         if out.exists():
             shutil.rmtree(out)
         part.rename(out)
@@ -77,19 +79,25 @@ def _check_folder(out: Path, overwrite: bool) -> None:
         raise InputError(f"{out}: expected a procedural scene to replace, got a folder without scene.json")
 
 
-def _write_files(scene: SyntheticScene, folder: Path) -> None:
-    for name in ("image", "mask", "depth"):
+def _write_files(scene: SyntheticScene, folder: Path, objects: bool) -> None:
+    neighbours = _numbered(scene.names[1:-1]) if objects else ()
+    for name in ("image", "mask", "depth", *(f"mask_{name}" for name in neighbours)):
         (folder / name).mkdir()
     for index, view in enumerate(scene.views):
         rendering = scene.rays.render(view)
         _write_png(folder / "image" / f"{index:06d}.png", rendering.color[..., ::-1])
-        _write_png(folder / "mask" / f"{index:03d}.png", np.where(rendering.object == 0, 255, 0).astype(np.uint8))
+        _write_mask(folder / "mask", index, rendering.object == 0)
+        for number, name in enumerate(neighbours, 1):
+            _write_mask(folder / f"mask_{name}", index, rendering.object == number)
         _write_png(folder / "depth" / f"{index:03d}.png", _depth_picture(scene, rendering))
         if index == CLICK_VIEW:
             _write_json(folder / "prompts.json", _click(rendering.object == 0))
-    _write_npz(folder / "cameras_sphere.npz", camera_matrices(scene))
+    _write_npz(folder / "cameras_sphere.npz", camera_matrices(scene, sphere_of_all(scene) if objects else None))
     vertices = scene.target.vertices * scene.scale + scene.center
     _write_ply(folder / "gt_mesh.ply", vertices, scene.target.faces, scene.rays.colors(scene.painted, scene.target))
+    for number, (name, solid) in enumerate(zip(neighbours, scene.others if objects else (), strict=True), 1):
+        painted = scene.rays.colors(np.full(len(solid.vertices), number), solid)
+        _write_ply(folder / f"gt_mesh_{name}.ply", solid.vertices * scene.scale + scene.center, solid.faces, painted)
     height, width = scene.views[0].size
     about = {
         "recipe": scene.recipe.name,
@@ -104,10 +112,30 @@ def _write_files(scene: SyntheticScene, folder: Path) -> None:
     _write_json(folder / "scene.json", about)
 
 
-def camera_matrices(scene: SyntheticScene) -> dict[str, Floats]:
-    """`world_mat_i` (world millimetres -> pixels) and `scale_mat_i` (unit sphere -> world), float64 [4, 4]."""
-    scale_mat = np.diag([scene.scale, scene.scale, scene.scale, 1.0])
-    scale_mat[:3, 3] = scene.center
+def _numbered(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names in which what comes again has a number behind it."""
+    return tuple(
+        name if name not in names[:place] else f"{name}_{names[:place].count(name) + 1}"
+        for place, name in enumerate(names)
+    )
+
+
+def sphere_of_all(scene: SyntheticScene) -> tuple[Floats, float]:
+    """Centre [3] and radius, millimetres, of a sphere around the target and its neighbours."""
+    points = np.concatenate([solid.vertices for solid in (scene.target, *scene.others)]) * scene.scale + scene.center
+    center = (points.min(axis=0) + points.max(axis=0)) / 2
+    return center, scene.recipe.margin * float(np.linalg.norm(points - center, axis=1).max())
+
+
+def camera_matrices(scene: SyntheticScene, sphere: tuple[Floats, float] | None = None) -> dict[str, Floats]:
+    """`world_mat_i` (world millimetres -> pixels) and `scale_mat_i` (unit sphere -> world), float64 [4, 4].
+
+    Args:
+        sphere: centre [3] and radius of the unit sphere, millimetres; None: that of the target.
+    """
+    middle, radius = sphere or (scene.center, scene.scale)
+    scale_mat = np.diag([radius, radius, radius, 1.0])
+    scale_mat[:3, 3] = middle
     matrices: dict[str, Floats] = {}
     for index, view in enumerate(scene.views):
         center = view.center * scene.scale + scene.center
@@ -133,6 +161,10 @@ def _click(mask: NDArray[np.bool_]) -> dict[str, object]:
     inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     y, x = np.unravel_index(int(np.argmax(inside)), mask.shape)
     return {"frames": [{"index": CLICK_VIEW, "point": [[int(x), int(y)]], "label": [1]}]}
+
+
+def _write_mask(folder: Path, view: int, mask: NDArray[np.bool_]) -> None:
+    _write_png(folder / f"{view:03d}.png", np.where(mask, 255, 0).astype(np.uint8))
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
