@@ -39,7 +39,7 @@ from nto3d.stages.propose import Noun
 from nto3d.stages.refine import Segmentation, ViewMask, agreement, lost, mean_truth_iou, to_arrays
 from nto3d.stages.reproject import Projection, project_views, reduced
 from nto3d.stages.scene import SceneFit
-from nto3d.stages.witnesses import transferred, weights
+from nto3d.stages.witnesses import completed, transferred, weights
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
 from nto3d.types import FloatArray, Mask, Prompts, Scene
@@ -57,7 +57,7 @@ class Target:
     """One of several objects.
 
     Attributes:
-        name: of it. prompts: one a view, in pixels of the scene. others: positive clicks on the other objects.
+        name: of it. prompts: one a view, in pixels of the scene. others: negative ones, on the other objects.
     """
 
     name: str
@@ -120,8 +120,9 @@ class LiftRun:
     def first_masks(self) -> dict[int, Mask]:
         """What the segmenter makes of the clicks, in the clicked views; or of a noun, in several views."""
         if self.noun is not None:
-            return self.noun.first(list(self.prompts.values()), self.scene.train, self.config.lift.witnesses + 1)
-        clicked = {view: self.segmentation.ask(prompts) for view, prompts in self.prompts.items()}
+            targeted = [prompts for prompts in self.prompts.values() if prompts.targeted]
+            return self.noun.first(targeted, self.scene.train, self.config.lift.witnesses + 1)
+        clicked = {view: self.segmentation.ask(some) for view, some in self.prompts.items() if some.targeted}
         for view, mask in clicked.items():
             log.info("the click's mask in view %d: %.1f %% of the picture", view, 100.0 * mask.pixels.mean())
             if not mask.pixels.any():
@@ -152,7 +153,8 @@ class LiftRun:
         model.load_state_dict(fitted.model)
         optimizer = build_optimizer(self.config, model)
         optimizer.load_state_dict(copy.deepcopy(dict(fitted.optimizer)))  # torch would go on in these very tensors
-        first = self._with_witnesses(clicked, {view: fitted.seen[view] for view in self.views})
+        told = {view: fitted.seen[view] for view in {*self.views, *(some.view for some in self.others)}}
+        first = self._with_witnesses(clicked, told)
         believed = weights(first, clicked, self.cameras, fitted.seen)
         masks, self.whole = open_masks(
             self.segmentation,
@@ -187,13 +189,21 @@ class LiftRun:
         return masks
 
     def _with_witnesses(self, clicked: Mapping[int, Mask], seen: Mapping[int, Projection]) -> dict[int, Mask]:
-        """The clicked views' masks, and first masks of views in which the same clicks can be seen."""
+        """The clicked views' masks, and first masks of views in which the same clicks can be seen.
+
+        Clicks of other views may say more of the clicked ones, too: those are asked again.
+        """
         if not self.prompts:  # a noun was asked for in several views already
             return dict(clicked)
-        each = -(-self.config.lift.witnesses // len(self.prompts))
         asked: dict[int, Prompts] = {}
-        for prompts in self.prompts.values():
-            for other in transferred(prompts, self.scene.cameras, seen, each):
+        clicks = (*self.prompts.values(), *self.others)
+        each = -(-self.config.lift.witnesses // len(clicked))
+        for view in clicked:
+            prompts, further = self.prompts[view], [some for some in clicks if some is not self.prompts[view]]
+            again = completed(prompts, self.scene.cameras, seen, further)
+            if again is not None:
+                asked[view] = again
+            for other in transferred(prompts, self.scene.cameras, seen, each, further):
                 if other.view not in clicked:
                     asked.setdefault(other.view, other)
         if self.noun is not None:

@@ -126,7 +126,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What points at the target in one view's picture.
+    """What points at the target, or at what is not the target, in one view's picture.
 
     Attributes:
         view: index of the view.
@@ -137,7 +137,7 @@ class Prompts:
         slack: how far the prior's outline may be wrong, as a share of the target's size; None: unknown.
 
     Raises:
-        ValueError: a shape or a label is wrong, or nothing points at the target.
+        ValueError: a shape or a label is wrong, or there is nothing.
     """
 
     view: int
@@ -153,8 +153,12 @@ class Prompts:
         _expect(self.labels.shape == (count,), f"labels [{count}]", self.labels.shape)
         _expect(bool(np.isin(self.labels, (0, 1)).all()), "labels 0 or 1", self.labels)
         _expect(self.box is None or self.box.shape == (4,), "a box [4]", None if self.box is None else self.box.shape)
-        pointed = bool((self.labels == 1).any()) or self.box is not None or self.prior is not None
-        _expect(pointed, "a positive point, a box or a prior", "none")
+        _expect(count > 0 or self.box is not None or self.prior is not None, "a point, a box or a prior", "none")
+
+    @property
+    def targeted(self) -> bool:
+        """Whether something points at the target itself: only then there is a mask to ask for."""
+        return bool((self.labels == 1).any()) or self.box is not None or self.prior is not None
 
 
 @dataclass(frozen=True)

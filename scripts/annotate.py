@@ -36,7 +36,7 @@ from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.segment.prompt_file import FILE_NAME, UNNAMED, check_name, write_prompts  # noqa: E402
-from nto3d.segment.prompt_values import Keys, make_prompts  # noqa: E402
+from nto3d.segment.prompt_values import Keys, check_positive, make_prompts  # noqa: E402
 from nto3d.segment.prompts import Objects, check_inside, file_size, read_unreduced, to_scene_pixels  # noqa: E402
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts, Scene  # noqa: E402
 
@@ -182,18 +182,25 @@ def main(argv: Sequence[str]) -> int:
     out = Path(options.out) if options.out is not None else folder / FILE_NAME
     keys = Keys("view", "points", "labels", "box")
     name = None if options.object is None else check_name(options.object, "object")
-    prompts = make_prompts(options.view, options.points, options.labels, options.box, keys)
+    prompts = make_prompts(options.view, options.points, options.labels, options.box, keys, alone=not options.add)
     scene = load_scene(SceneConfig(path=options.scene, downscale=options.downscale, masks=MaskUse.none))
     check_inside(prompts, len(scene.cameras), file_size(folder, scene, options.downscale), keys)
     objects = added(others(options, out, scene), name, prompts)
+    own = next(frames for frames in objects.values() if any(frame is prompts for frame in frames))
+    if not any(frame.targeted for frame in own):
+        check_positive(prompts.labels, keys)
     reduced = to_scene_pixels(prompts, scene.cameras.size, options.downscale)
     image = scene.images[options.view]
-    mask = segment(options, image, reduced)
-    write_picture(Path(options.overlay), draw(image, mask.pixels, reduced))
+    mask = segment(options, image, reduced) if prompts.targeted else None
+    pixels = np.zeros(scene.cameras.size, dtype=bool) if mask is None else mask.pixels
+    write_picture(Path(options.overlay), draw(image, pixels, reduced))
     write_prompts(out, objects)
     for called, frames in objects.items():
         print(f"{out}: {len(frames)} view(s)" + ("" if called is None else f" of {called}"))
-    print(f"{options.overlay}: the mask covers {mask.pixels.mean():.1%} of the picture, score {mask.score:.2f}")
+    if mask is None:
+        print(f"{options.overlay}: nothing here points at the target, so there is no mask")
+    else:
+        print(f"{options.overlay}: the mask covers {mask.pixels.mean():.1%} of the picture, score {mask.score:.2f}")
     return 0
 
 

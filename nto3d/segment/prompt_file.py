@@ -2,7 +2,8 @@
 
     {"frames": [{"index": view, "object": name, "point": [[x, y], ...], "label": [1, ...], "box": [x0, y0, x1, y1]}]}
 
-A frame has `point`, `box` or both; without `label` all points lie on the target. Frames without `object` are one
+A frame has `point`, `box` or both; without `label` all points lie on the target. At least one frame of each object
+points at it; others may say no more than what is no part of it (`label` 0). Frames without `object` are one
 object, which is called `object` where others have names. A view may occur once for each object.
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
-from nto3d.segment.prompt_values import Keys, make_prompts, short
+from nto3d.segment.prompt_values import Keys, check_positive, make_prompts, short
 from nto3d.types import Prompts
 
 FILE_NAME = "prompts.json"  # in the scene's folder
@@ -72,13 +73,17 @@ def read_frames(path: Path) -> list[Frame]:
         _check_keys(entry, where)
         name = check_name(entry[NAME_KEY], f"{where}.{NAME_KEY}") if NAME_KEY in entry else None
         view, points, labels, box = (entry.get(key) for key in FRAME_KEYS)
-        prompts = make_prompts(view, points, labels, box, keys)
+        prompts = make_prompts(view, points, labels, box, keys, alone=False)
         views = found.setdefault(name, {})
         places.setdefault(name, f"{where}.{NAME_KEY}")
         if prompts.view in views:
             of = "" if name is None else f" of {name}"
             raise InputError(f"{keys.view}: expected each view once{of}, got {prompts.view} again")
         views[prompts.view] = Frame(keys, name, prompts)
+    for views in found.values():
+        if not any(frame.prompts.targeted for frame in views.values()):
+            first = next(iter(views.values()))
+            check_positive(first.prompts.labels, first.keys)
     unnamed = None if list(found) == [None] else UNNAMED
     _check_distinct(places)
     return [

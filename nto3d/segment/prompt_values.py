@@ -22,22 +22,23 @@ class Keys:
     box: str = "prompts.box"
 
 
-def make_prompts(view: object, points: object, labels: object, box: object, keys: Keys) -> Prompts:
+def make_prompts(view: object, points: object, labels: object, box: object, keys: Keys, alone: bool = True) -> Prompts:
     """Prompts from values as a user gives them: a number, [[x, y], ...] or None, [0 or 1, ...] or None, [4] or None.
 
     Args:
-        keys: what the user calls them.
+        keys: what the user calls them. alone: whether there are no prompts of other views.
 
     Raises:
-        InputError: one of them has the wrong type or shape, they contradict each other, or nothing is positive.
+        InputError: one of them has the wrong type or shape, they contradict each other, or nothing is positive though
+            they are `alone`.
     """
     if isinstance(view, bool) or not isinstance(view, int):
         raise InputError(f"{keys.view}: expected the number of a view, got {short(view)}")
     xy = np.zeros((0, 2)) if points is None else _points(points, keys.points)
     signs = np.ones(len(xy), dtype=np.int64) if labels is None else _labels(labels, len(xy), keys.labels)
     corners = None if box is None else _box(box, keys.box)
-    if corners is None and not (signs == 1).any():
-        raise InputError(f"{keys.labels}: expected at least one 1 (a point on the target), got {short(signs)}")
+    if alone and corners is None:
+        check_positive(signs, keys)
     positive = xy[signs == 1]
     for index, (point, label) in enumerate(zip(xy, signs, strict=True)):
         if label == 0 and (np.floor(positive + 0.5) == np.floor(point + 0.5)).all(axis=1).any():
@@ -47,6 +48,16 @@ def make_prompts(view: object, points: object, labels: object, box: object, keys
         if label == 1 and corners is not None and ((point < corners[:2]) | (point > corners[2:])).any():
             raise InputError(f"{keys.points}[{index}]: expected points of label 1 in the box, got {short(point)}")
     return Prompts(view=view, points=xy, labels=signs, box=corners)
+
+
+def check_positive(labels: IntArray, keys: Keys) -> None:
+    """Whether labels [P] have a positive one.
+
+    Raises:
+        InputError: they have none.
+    """
+    if not (labels == 1).any():
+        raise InputError(f"{keys.labels}: expected at least one 1 (a point on the target), got {short(labels)}")
 
 
 def _points(points: object, key: str) -> FloatArray:

@@ -88,10 +88,10 @@ def _path(config: PromptsConfig, scene_path: Path) -> Path:
 
 
 def beside(objects: Mapping[str, Sequence[Prompts]], name: str) -> tuple[Prompts, ...]:
-    """Positive clicks [P, 2] of all other objects, a view each: what they lie on is not the object `name`."""
+    """Positive clicks of all other objects as negative ones: what they lie on is not the object `name`."""
     others = (prompts for other, frames in objects.items() if other != name for prompts in frames)
     positive = ((prompts.view, prompts.points[prompts.labels == 1]) for prompts in others)
-    return tuple(Prompts(view, points, np.ones(len(points), np.int64)) for view, points in positive if len(points))
+    return tuple(Prompts(view, points, np.zeros(len(points), np.int64)) for view, points in positive if len(points))
 
 
 def refusing(prompts: Prompts, others: Sequence[Prompts]) -> Prompts:

@@ -39,7 +39,7 @@ def open_masks(
         segmentation: is told how far geometry's outlines may be wrong. model: after the scene stage.
         cameras: reduced, as `seen`. first: masks that were found without a projection. believed: how much each counts.
         clicks: of the user, by view; there may be none. held_out: views of which others learn nothing.
-        seed: of random choices. others: clicks on other objects.
+        seed: of random choices. others: negative clicks, on other objects.
     """
     places = _clicked(scene.cameras, seen, first, believed, clicks, others)
     whole = find_whole(model, cameras, seen, scene.images, first, believed, places, held_out, seed)
@@ -59,10 +59,7 @@ def _clicked(
     clicks: Mapping[int, Prompts],
     others: Sequence[Prompts],
 ) -> tuple[FloatArray, FloatArray]:
-    """Places [P, 3] of the surface under positive and negative clicks; without any, in the middle of the best mask.
-
-    What lies under clicks on others is refused like that under negative ones.
-    """
+    """Places [P, 3] of the surface under positive and negative clicks; without any, in the middle of the best mask."""
     places: list[FloatArray] = []
     if not any((some.labels == 1).any() for some in clicks.values()):  # a noun or a box
         view = max(first, key=lambda one: believed[one])
@@ -71,10 +68,8 @@ def _clicked(
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
         middle = Prompts(view, np.array([[column, row]], dtype=np.float64), np.ones(1, dtype=np.int64))
         places = [on_surface(middle, cameras, seen[view])]
-    places += [on_surface(some, cameras, seen[view]) for view, some in clicks.items()]
-    labels = np.concatenate([np.ones(len(places) - len(clicks)), *(some.labels for some in clicks.values())])
-    points = np.concatenate(places)
+    pointed = (*clicks.values(), *others)
+    labels = np.concatenate([np.ones(len(places)), *(some.labels for some in pointed)])
+    points = np.concatenate([*places, *(on_surface(some, cameras, seen[some.view]) for some in pointed)])
     known = np.isfinite(points).all(axis=1)
-    foreign = [on_surface(some, cameras, seen[some.view]) for some in others]
-    refused = np.concatenate([points[labels == 0], *foreign])
-    return points[known & (labels == 1)], refused[np.isfinite(refused).all(axis=1)]
+    return points[known & (labels == 1)], points[known & (labels == 0)]

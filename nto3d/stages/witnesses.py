@@ -7,6 +7,7 @@ shadow, a neighbour or half of the target that one answer mistakes is outvoted b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,31 +22,59 @@ FAITH = 4.0  # power of a mask's agreement with the others
 OWN = 2.0  # how much a mask counts that the user pointed at, beside that of another view
 
 
-def transferred(prompts: Prompts, cameras: Cameras, seen: Mapping[int, Projection], count: int) -> list[Prompts]:
+def transferred(
+    prompts: Prompts, cameras: Cameras, seen: Mapping[int, Projection], count: int, further: Sequence[Prompts] = ()
+) -> list[Prompts]:
     """A view's clicks in the nearest other views that see them.
 
     Args:
         prompts: points in pixels of the whole pictures. cameras: of the whole pictures.
-        seen: what the geometry shows in each view. count: of views at the most.
+        seen: what the geometry shows in each view. count: of views at the most. further: clicks of other views.
 
     Returns:
         Prompts with points alone; those in which no positive point is in sight are left out.
     """
-    points = on_surface(prompts, cameras, seen[prompts.view])
+    points, labels = _places([prompts, *further], cameras, seen)
     found: list[Prompts] = []
     for view in _nearest(cameras, prompts.view, list(seen)):
         if len(found) == count:
             break
-        xy, z = project(cameras.intrinsics[view], cameras.cam_to_world[view], points)
-        distance = np.linalg.norm(points - cameras.centers[view], axis=1)
-        column, row, inside = _reduced_pixels(xy, cameras, seen[view])
-        in_sight: BoolArray = inside & (z > 0.0)  # false where a click has no surface, and z is not a number
-        shown = seen[view].depth[row[in_sight], column[in_sight]]
-        clear = (np.abs(shown - distance[in_sight]) < NEAR) & ~seen[view].differs[row[in_sight], column[in_sight]]
-        in_sight[in_sight] = clear
-        if (in_sight & (prompts.labels == 1)).any():
-            found.append(Prompts(view, xy[in_sight], prompts.labels[in_sight]))
+        xy, in_sight = _sighted(points, cameras, seen[view])
+        if (in_sight & (labels == 1)).any():
+            found.append(Prompts(view, xy[in_sight], labels[in_sight]))
     return found
+
+
+def completed(
+    prompts: Prompts, cameras: Cameras, seen: Mapping[int, Projection], further: Sequence[Prompts]
+) -> Prompts | None:
+    """A view's prompts with those clicks of other views that it sees, too; None where it sees none of them."""
+    points, labels = _places([some for some in further if some.view != prompts.view], cameras, seen)
+    xy, in_sight = _sighted(points, cameras, seen[prompts.view])
+    if not in_sight.any():
+        return None
+    points, labels = np.concatenate([prompts.points, xy[in_sight]]), np.concatenate([prompts.labels, labels[in_sight]])
+    return replace(prompts, points=points, labels=labels)
+
+
+def _places(clicks: Sequence[Prompts], cameras: Cameras, seen: Mapping[int, Projection]) -> tuple[FloatArray, IntArray]:
+    """Points [P, 3] of the surface under clicks (NaN where there is none), and their labels [P]."""
+    points = [on_surface(some, cameras, seen[some.view]) for some in clicks]
+    labels = [some.labels for some in clicks]
+    return np.concatenate([np.zeros((0, 3)), *points]), np.concatenate([np.zeros(0, dtype=np.int64), *labels])
+
+
+def _sighted(points: FloatArray, cameras: Cameras, seen: Projection) -> tuple[FloatArray, BoolArray]:
+    """Where points [P, 3] lie in a view's whole picture, [P, 2], and which of them it sees."""
+    view = seen.view
+    xy, z = project(cameras.intrinsics[view], cameras.cam_to_world[view], points)
+    distance = np.linalg.norm(points - cameras.centers[view], axis=1)
+    column, row, inside = _reduced_pixels(xy, cameras, seen)
+    in_sight: BoolArray = inside & (z > 0.0)  # false where a click has no surface, and z is not a number
+    shown = seen.depth[row[in_sight], column[in_sight]]
+    clear = (np.abs(shown - distance[in_sight]) < NEAR) & ~seen.differs[row[in_sight], column[in_sight]]
+    in_sight[in_sight] = clear
+    return xy, in_sight
 
 
 def weights(
