@@ -31,6 +31,7 @@ from nto3d.lift_record import record_masks, view_entity
 from nto3d.report.recording import Recording
 from nto3d.run_folder import HIDDEN_NAME, LIFT_NAME, MASKS_NAME, TENSORBOARD_NAME
 from nto3d.segment.prompts import read_prompts
+from nto3d.stages.doubt import Doubt, find_doubt
 from nto3d.stages.lift import Lift
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.opening import open_masks
@@ -39,10 +40,11 @@ from nto3d.stages.propose import Noun
 from nto3d.stages.refine import Segmentation, ViewMask, agreement, lost, mean_truth_iou, to_arrays
 from nto3d.stages.reproject import Projection, project_views, reduced
 from nto3d.stages.scene import SceneFit
-from nto3d.stages.witnesses import completed, transferred, weights
+from nto3d.stages.whole import Whole
+from nto3d.stages.witnesses import completed, on_surface, transferred, weights
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
-from nto3d.types import FloatArray, Mask, Prompts, Scene
+from nto3d.types import Mask, Prompts, Scene
 
 log = logging.getLogger("nto3d")
 DT = 0.01  # sample length of projections, normalized units
@@ -110,7 +112,7 @@ class LiftRun:
         self._held_out = [view for view in range(len(scene.cameras)) if view not in self.views]
         self.threads = torch.get_num_threads()
         self.rows: list[tuple[float, ...]] = []
-        self.whole: dict[int, FloatArray] | None = None  # where geometry has the object
+        self.whole: Whole | None = None
         self.pictures = RoundPictures(run_dir, scene, self.prompts, config.logger.tensorboard)
         self.recording = recording or Recording()
         for view, prompts in self.prompts.items():
@@ -181,12 +183,22 @@ class LiftRun:
             self._note(masks, before)
             if agreement(before, masks, self.views) > 1.0 - lift.tol:
                 break
+        self.doubt = self._doubt(masks, fitted)
         if lift.max_rounds:
             rest = self._weighed(self._project(model, self._held_out, fitted))
             masks = masks | self.segmentation.refine_all(rest, self.prompts, self.threads, DOUBT, masks)
         self._write(masks)
         write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks
+
+    def _doubt(self, masks: Mapping[int, ViewMask], fitted: SceneFit) -> Doubt:
+        """How far the masks are to be believed; says so where a second click would help."""
+        targets, against = (None, None) if self.whole is None else (self.whole.targets, self.whole.against)
+        views = self.scene.train
+        clicked = [on_surface(some, self.scene.cameras, fitted.seen[some.view]) for some in self.prompts.values()]
+        known = np.concatenate([np.zeros((0, 3)), *clicked])
+        known = known[np.isfinite(known).all(axis=1)]
+        return find_doubt(masks, targets, against, fitted.seen, self.cameras, self.scene.images, views, known)
 
     def _with_witnesses(self, clicked: Mapping[int, Mask], seen: Mapping[int, Projection]) -> dict[int, Mask]:
         """The clicked views' masks, and first masks of views in which the same clicks can be seen.
@@ -293,7 +305,7 @@ class LiftRun:
         found = list(projections.values())
         if self.whole is None:
             return found
-        solid = {view: FAITH * target + (1.0 - FAITH) * (1.0 - target) for view, target in self.whole.items()}
+        solid = {view: 1.0 - FAITH + (2.0 * FAITH - 1.0) * target for view, target in self.whole.targets.items()}
         return [dataclasses.replace(p, target=0.5 * (p.target + solid[p.view])) for p in found]
 
     def _note(self, masks: dict[int, ViewMask], before: dict[int, ViewMask] | None) -> None:

@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 from nto3d.types import BoolArray, FloatArray, IntArray
 
 NECK = 0.85  # of the thinner of two pieces' radii: a wider neck does not divide
+FINE = 0.95  # ... where it is known that a piece belongs to two things
 SMOOTH = 1.0  # cells: blur of the depth, in which its peaks are looked for
 
 
@@ -36,17 +37,47 @@ def split(solid: BoolArray, one: IntArray | None = None, other: IntArray | None 
 
     Args:
         solid: [G, G, G]. one, other: [P, 3] solid cells that belong to different things: no piece has some of both.
+            What would be one falls into smaller ones; and off those with cells of the other thing comes what is as near
+            to these as the piece is thick.
     """
     depth = ndimage.distance_transform_edt(np.pad(solid, 1))[1:-1, 1:-1, 1:-1]
     basins, count = _basins(depth.astype(np.float32))
     sides = [np.zeros((0, 3), np.int64) if some is None else some for some in (one, other)]
     count = _divide(basins, count, *sides)
-    parent = np.arange(count + 1)
     height = np.zeros(count + 1)
     np.maximum.at(height, basins.reshape(-1), depth.reshape(-1))
-    side = np.zeros(count + 1, dtype=np.int64)
-    for sign, cells in zip((1, -1), sides, strict=True):
-        side[basins[tuple(cells.T)]] = sign
+    saddles, necks = _saddles(depth, basins), np.full(count + 1, NECK)
+    numbers = _merged(height, saddles, necks, np.zeros(count + 1, dtype=np.int64))
+    first, second = (np.unique(basins[tuple(cells.T)]) for cells in sides)
+    both = np.intersect1d(numbers[first], numbers[second])
+    if len(both):
+        side = np.isin(np.arange(count + 1), first).astype(np.int64) - np.isin(np.arange(count + 1), second)
+        necks[np.isin(numbers, both)] = FINE
+        numbers = _merged(height, saddles, necks, side)
+    labels: IntArray = numbers[basins].astype(np.int32)
+    for piece in np.unique(labels[tuple(sides[1].T)]) if len(both) else ():
+        if np.isin(piece, numbers[necks == FINE]):
+            _part(labels, depth, int(piece), sides[1])
+    return Pieces(labels, _contact(labels, int(labels.max(initial=0))))
+
+
+def _part(labels: IntArray, depth: FloatArray, piece: int, around: IntArray) -> None:
+    """Make a piece of its own of what of a piece is as near to some of its cells [P, 3] as it is thick."""
+    cells = np.argwhere(labels == piece)
+    away, _ = KDTree(around[labels[tuple(around.T)] == piece]).query(cells)
+    near = away <= depth[tuple(cells.T)].max()
+    if not near.all():
+        labels[tuple(cells[near].T)] = labels.max() + 1
+
+
+def _merged(height: FloatArray, saddles: list[tuple[float, int, int]], necks: FloatArray, side: IntArray) -> IntArray:
+    """The number of the piece, from 1 on, that each basin [N + 1] belongs to; that of 0 is 0.
+
+    Args:
+        height: [N + 1] of the basins' peaks. saddles: see `_saddles`. necks: [N + 1], see NECK.
+        side: [N + 1], basins of 1 and of -1 must not be in the same piece.
+    """
+    parent, side = np.arange(len(height)), side.copy()
 
     def root(node: int) -> int:
         while parent[node] != node:
@@ -54,14 +85,13 @@ def split(solid: BoolArray, one: IntArray | None = None, other: IntArray | None 
             node = int(parent[node])
         return node
 
-    for saddle, first, second in _saddles(depth, basins):
+    for saddle, first, second in saddles:
         low, high = sorted((root(first), root(second)), key=lambda node: height[node])
-        if low != high and saddle >= NECK * height[low] and side[low] * side[high] >= 0:
+        if low != high and saddle >= necks[low] * height[low] and side[low] * side[high] >= 0:
             parent[low] = high
             side[high] += side[low] * (side[high] == 0)
-    _, numbers = np.unique([root(node) for node in range(count + 1)], return_inverse=True)  # 0 stays 0
-    labels: IntArray = numbers[basins].astype(np.int32)
-    return Pieces(labels, _contact(labels, int(numbers.max(initial=0))))
+    _, numbers = np.unique([root(node) for node in range(len(height))], return_inverse=True)  # 0 stays 0
+    return numbers
 
 
 def _basins(depth: FloatArray) -> tuple[IntArray, int]:

@@ -12,7 +12,7 @@ import numpy as np
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.refine import Segmentation, ViewMask, carry
 from nto3d.stages.reproject import Projection
-from nto3d.stages.whole import find_whole
+from nto3d.stages.whole import Whole, find_whole
 from nto3d.stages.witnesses import on_surface
 from nto3d.types import Cameras, FloatArray, Mask, Prompts, Scene
 
@@ -32,8 +32,8 @@ def open_masks(
     threads: int,
     seed: int,
     others: Sequence[Prompts] = (),
-) -> tuple[dict[int, ViewMask], dict[int, FloatArray] | None]:
-    """Masks of all views in `seen`, and where geometry has the object in them, float32 [h, w] (None: it cannot tell).
+) -> tuple[dict[int, ViewMask], Whole | None]:
+    """Masks of all views in `seen`, and what geometry says of the object (None: it cannot tell).
 
     Args:
         segmentation: is told how far geometry's outlines may be wrong. model: after the scene stage.
@@ -48,7 +48,7 @@ def open_masks(
         log.info("geometry does not tell what the object is: going by colours alone")
         return carry(segmentation, cameras, seen, first, believed, clicks, held_out), None
     named = [replace(found, target=whole.targets[view]) for view, found in seen.items()]
-    return segmentation.refine_all(named, clicks, threads), whole.targets
+    return segmentation.refine_all(named, clicks, threads), whole
 
 
 def _clicked(

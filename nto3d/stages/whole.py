@@ -42,10 +42,12 @@ class Whole:
 
     Attributes:
         targets: float32 [h, w] in 0..1 of each view, where it is seen. slack: of these as priors, see `Prompts`.
+        against: float32 [h, w] in 0..1 of each view, how much votes and colours speak against what is chosen there.
     """
 
     targets: dict[int, FloatArray]
     slack: float
+    against: dict[int, FloatArray]
 
 
 def find_whole(
@@ -81,9 +83,10 @@ def find_whole(
     told = {view: (pieces[view], clear[view][1]) for view in learned}
     count = len(solid.pieces) + 1
     votes, colours = count_votes(count, told, small, believed), piece_colours(count, told, images)
-    chosen = whole_object(solid, votes, colours, *clicked)
-    if chosen is None:
+    choice = whole_object(solid, votes, colours, *clicked)
+    if choice is None:
         return None
+    chosen = choice.chosen
     shown = {view: chosen[piece] for view, piece in pieces.items()}
     differences = [apart(images[view], shown[view]) for view in learned if shown[view].any()]
     if not differences:
@@ -92,7 +95,8 @@ def find_whole(
     targets = {view: mask.astype(np.float32) for view, mask in shown.items()}
     if clearly > CLEARLY:
         _leave_open(targets, pieces, seen, cameras, images, small, votes.weights, learned)
-    return Whole(targets, NARROW + (WIDE - NARROW) * min(max(clearly, 0.0), 1.0))
+    against = {view: choice.against[piece].astype(np.float32) for view, piece in pieces.items()}
+    return Whole(targets, NARROW + (WIDE - NARROW) * min(max(clearly, 0.0), 1.0), against)
 
 
 def _leave_open(
@@ -171,10 +175,18 @@ def count_votes(
     return Votes(both[0], both[1], weights)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which pieces [N + 1] make up an object, and how much, 0..1, speaks against that for each of them [N + 1]."""
+
+    chosen: BoolArray
+    against: FloatArray
+
+
 def whole_object(
     solid: Solid, votes: Votes, colours: FloatArray, positive: FloatArray, negative: FloatArray
-) -> BoolArray | None:
-    """Which pieces [N + 1] make up the object.
+) -> Choice | None:
+    """Which pieces make up the object.
 
     Args:
         colours: [N + 1, T] of the pieces. positive, negative: [P, 3] places of the surface that were clicked.
@@ -188,15 +200,25 @@ def whole_object(
     if not len(clicked):
         return None
     contact, held = solid.pieces.contact[1:, 1:], solid.held()
-    familiar = (common(colours, colours[clicked].sum(axis=0)) - STRANGE) / (FAMILIAR - STRANGE)
-    inside = _cut(solid.pieces.contact, held, votes, familiar.clip(0.0, 1.0), clicked, refused)[1:]
-    held = held[1:]
+    alike = common(colours, colours[clicked].sum(axis=0))
+    familiar = ((alike - STRANGE) / (FAMILIAR - STRANGE)).clip(0.0, 1.0)
+    leaning = _leaning(votes, held, familiar)
+    inside = _cut(solid.pieces.contact, leaning, clicked, refused)[1:]
+    held, likely = held[1:], (votes.share + familiar)[1:]
+
+    def choice(pieces: BoolArray) -> Choice:
+        """Of pieces [N]; what was clicked is not in doubt."""
+        chosen = _with_empty(pieces)
+        against = np.where(chosen, -leaning, leaning).clip(0.0, 1.0)
+        against[np.concatenate([[0], clicked, refused]).astype(np.int64)] = 0.0
+        return Choice(chosen, against)
+
     own, fixed = np.zeros((2, len(inside)), dtype=bool)
     own[clicked - 1], fixed[refused - 1] = True, True
     cut, inside = inside, _joined(contact, inside, own)
     if solid.support is None:
         area = solid.pieces.contact[1:, 0] * inside
-        return _with_empty(inside) if area @ votes.share[1:] >= HALF * area.sum() else None
+        return choice(inside) if area @ votes.share[1:] >= HALF * area.sum() else None
     while True:
         others = _components(contact, ~inside)
         groups = [others == group for group in range(1, int(others.max(initial=0)) + 1)]
@@ -206,12 +228,12 @@ def whole_object(
         if loose:
             inside |= np.any(loose, axis=0)
         elif bearing and not solid.stands(_with_empty(inside)):
-            middle = solid.middle(_with_empty(inside))
-            inside |= min(bearing, key=lambda group: np.linalg.norm(solid.middle(_with_empty(group)) - middle))
+            below = np.any(bearing, axis=0) & contact[inside].any(axis=0)
+            inside[int(np.where(below, likely, -1.0).argmax())] = True
         else:
             # What floats is held by something too thin to be solid
             floating = [group for group in groups if not held[group].any() and cut[group].all()]
-            return _with_empty(inside | np.any([np.zeros_like(inside), *floating], axis=0))
+            return choice(inside | np.any([np.zeros_like(inside), *floating], axis=0))
 
 
 def _with_empty(pieces: BoolArray) -> BoolArray:
@@ -219,17 +241,20 @@ def _with_empty(pieces: BoolArray) -> BoolArray:
     return np.concatenate([[False], pieces])
 
 
-def _cut(
-    contact: IntArray, held: BoolArray, votes: Votes, familiar: FloatArray, clicked: IntArray, refused: IntArray
-) -> BoolArray:
-    """The pieces [N + 1] on the clicks' side of the minimum cut: votes against contact.
+def _leaning(votes: Votes, held: BoolArray, familiar: FloatArray) -> FloatArray:
+    """How much votes and colours speak for each piece [N + 1], 1 at most; negative: against it.
 
     What stands on its own (`held`) must look like what was clicked (`familiar`, [N + 1] in 0..1): where two things
     touch, the masks of all views may show both.
     """
+    return 2.0 * votes.share - 1.0 - held * (APART + FOREIGN * (1.0 - familiar))
+
+
+def _cut(contact: IntArray, leaning: FloatArray, clicked: IntArray, refused: IntArray) -> BoolArray:
+    """The pieces [N + 1] on the clicks' side of the minimum cut: what they lean to against contact."""
     count = len(contact)  # the piece 0 is replaced by the two ends
     source, sink = 0, count
-    pull = COLOUR * contact[:, 0] * (2.0 * votes.share - 1.0 - held * (APART + FOREIGN * (1.0 - familiar)))
+    pull = COLOUR * contact[:, 0] * leaning
     pull[0] = 0.0
     pull[clicked], pull[refused] = CLICK, -CLICK
     rows, columns = np.nonzero(contact[1:, 1:])

@@ -111,12 +111,16 @@ def _nearest(cameras: Cameras, view: int, views: Sequence[int]) -> list[int]:
 
 
 def on_surface(prompts: Prompts, cameras: Cameras, seen: Projection) -> FloatArray:
-    """Points [P, 3] of the surface under the clicks, NaN where there is none."""
+    """Points [P, 3] of the surface under the clicks, NaN where there is none.
+
+    Where the picture shows something else than the fields do, a negative click lies on that, in front of the surface.
+    """
     view = torch.full((len(prompts.points),), prompts.view)
     origins, directions = RayCaster(cameras, "cpu")(view, torch.from_numpy(prompts.points).float())
     column, row, inside = _reduced_pixels(prompts.points, cameras, seen)
     points = np.full((len(row), 3), np.nan)
     solid = inside & (seen.opacity[row, column] > SOLID)
+    solid &= (prompts.labels == 1) | ~seen.differs[row, column]
     depth = seen.depth[row, column][:, None]
     points[solid] = (origins.numpy() + directions.numpy() * depth)[solid]
     return points

@@ -88,7 +88,7 @@ def chosen(
     found = whole_object(solid, Votes(inside, outside, {}), colours, middle[clicked], negative)
     if found is None:
         return None
-    return {name: float(found[solid.at(points)].mean()) for name, points in surface.items()}
+    return {name: float(found.chosen[solid.at(points)].mean()) for name, points in surface.items()}
 
 
 def test_the_floor_is_the_support() -> None:
@@ -169,7 +169,7 @@ def test_without_a_support_masks_must_show_half_of_it(share: float, believed: bo
     found = whole_object(solid, votes, np.ones((2, 3)), surface[:1], np.zeros((0, 3)))
     assert (found is not None) == believed
     if found is not None:
-        assert found.tolist() == [False, True]
+        assert found.chosen.tolist() == [False, True]
 
 
 def test_a_floor_alone_has_nothing_on_it() -> None:
