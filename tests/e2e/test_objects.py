@@ -100,6 +100,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory, oracle: Oracle) -> Path:
     oracle.masks = write_halves(folder, VIEWS, SIZE)
     write_clicks(folder / "prompts.json", oracle.masks, ["red", "blue"])
     train(folder, oracle, "run", *RUN)
+    assert oracle.embedded == VIEWS  # a picture is prepared once for all objects
     return folder
 
 
@@ -115,7 +116,7 @@ def masks_in(folder: Path) -> BoolArray:
     return np.stack([np.array(Image.open(folder / f"{view:03d}.png")) > 0 for view in range(VIEWS)])
 
 
-def test_each_object_has_its_files(halves: Path, oracle: Oracle) -> None:
+def test_each_object_has_its_files(halves: Path) -> None:
     run = halves / "run"
     meshes = {name: read_mesh(run / f"mesh_{name}.ply") for name in ("red", "blue")}
     for name, mesh in meshes.items():
@@ -130,7 +131,6 @@ def test_each_object_has_its_files(halves: Path, oracle: Oracle) -> None:
     assert len(whole.vertices) == sum(len(mesh.vertices) for mesh in meshes.values())
     np.testing.assert_array_equal(whole.vertices, np.concatenate([mesh.vertices for mesh in meshes.values()]))
     assert set(trimesh.load_scene(run / "mesh.glb").graph.nodes_geometry) == {"red", "blue"}
-    assert oracle.embedded <= 2 * VIEWS  # pictures are prepared once; runs of other tests may come first
 
 
 def test_masks_do_not_overlap_and_make_the_whole(halves: Path, oracle: Oracle) -> None:
@@ -244,3 +244,14 @@ def test_errors_name_the_object(
         assert main([*RUN, f"scene.path={halves}", f"output={tmp_path / 'run'}"]) == 2
     assert "error: object blue: prompts: nothing is found at the click in view 3" in capfd.readouterr().err
     assert not (tmp_path / "run").exists()  # as if it had never started
+
+
+def test_a_noun_cannot_be_several_objects(
+    halves: Path, tmp_path: Path, oracle: Oracle, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nto3d.run.check_weights", lambda _: None)
+    noun = ("segmenter=hf", "segmenter.model=gone", "prompts.text=ball", f"prompts.file={halves / 'prompts.json'}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_lift, "build_segmenter", lambda _: oracle)
+        assert main([*RUN, *noun, f"scene.path={halves}", f"output={tmp_path / 'run'}"]) == 2
+    assert "error: prompts.text: cannot be used with several objects (red, blue)" in capfd.readouterr().err
