@@ -201,8 +201,9 @@ def _together(
     if len(apart) > 1:
         small = [{view: shrunk(m.pixels, lift.cameras.size) for view, m in found.items()} for found in apart.values()]
         labels, missing = label_surface(lift.cameras, fitted.seen, small)
-        for number in missing:
-            raise InputError(f"object {list(apart)[number]}: the others have all of its surface: point at each of them")
+        if missing:
+            names = list(apart)
+            raise InputError(f"object {names[missing[0]]}: the others have all of its surface: point at each of them")
     return masks, hidden, Objects(labels, {name: Sight.of(scene.cameras, scene.train, m) for name, m in each.items()})
 
 
