@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from nto3d.config import Config, MaskUse, SegmenterName
+from nto3d.config import Config, MaskUse, SegmenterName, Unseen
 from nto3d.config_io import to_dict
 from nto3d.data.truth import Truth, read_truths
 from nto3d.errors import InputError
 from nto3d.evaluate.geometry import mesh_metrics, volume
 from nto3d.evaluate.masks import iou
+from nto3d.evaluate.overlap import share_in_common
 from nto3d.export.visibility import Sight
 from nto3d.geometry.exposure import Exposures
 from nto3d.geometry.occlusion import occluded_pixels
@@ -199,8 +201,9 @@ def _together(
     if len(apart) > 1:
         small = [{view: shrunk(m.pixels, lift.cameras.size) for view, m in found.items()} for found in apart.values()]
         labels, missing = label_surface(lift.cameras, fitted.seen, small)
-        for number in missing:
-            raise InputError(f"object {list(apart)[number]}: the others have all of its surface: point at each of them")
+        if missing:
+            names = list(apart)
+            raise InputError(f"object {names[missing[0]]}: the others have all of its surface: point at each of them")
     return masks, hidden, Objects(labels, {name: Sight.of(scene.cameras, scene.train, m) for name, m in each.items()})
 
 
@@ -238,6 +241,7 @@ def object_metrics(
     """What to say of each named object, as NAME.vertices, NAME.faces, NAME.volume, ...
 
     The volume is in cubic world units. Where the truth is known, the keys of `mesh_metrics` and lift_mask_iou follow.
+    `volume_in_common` is the largest of two closed objects, as a share of the smaller one's.
 
     Args:
         meshes: world units.
@@ -255,4 +259,6 @@ def object_metrics(
             masks = read_masks(run_dir / OBJECTS_NAME / name / MASKS_NAME, scene)
             found["lift_mask_iou"] = float(np.mean([iou(masks[view], true.masks[view]) for view in scene.train]))
         metrics |= {f"{name}.{key}": value for key, value in found.items()}
+    if len(meshes) > 1 and config.export.unseen is not Unseen.trim:
+        metrics["volume_in_common"] = max(share_in_common(*pair) for pair in itertools.combinations(meshes.values(), 2))
     return metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nto3d.evaluate.geometry import volume
 from nto3d.types import FloatArray, IntArray, Mesh
 
 ASIDE = (0.3719, 0.4327)  # of a column's width: no column passes through a vertex of a regular mesh
@@ -36,6 +37,12 @@ def common_volume(first: Mesh, second: Mesh, columns: int = 400) -> float:
     inside = [np.cumsum(np.where(owner == mesh, sign, 0)) > 0 for mesh in (0, 1)]
     both = inside[0][:-1] & inside[1][:-1] & (column[1:] == column[:-1])
     return float(np.diff(z)[both].sum()) * width**2
+
+
+def share_in_common(first: Mesh, second: Mesh) -> float:
+    """`common_volume` as a share of the smaller one's volume."""
+    least = min(abs(volume(first)), abs(volume(second)))
+    return common_volume(first, second) / least if least > 0.0 else 0.0
 
 
 def _crossings(

@@ -105,9 +105,10 @@ def _check_distinct(places: Mapping[str | None, str]) -> None:
         if other == name:
             continue
         if name is None or other is None:
-            key, taken = (place, other) if name is None else (places[name], name)
+            taken = name or other
             raise InputError(
-                f"{key}: expected another name than {taken} beside frames without one, which are called {UNNAMED}"
+                f"{places[taken]}: expected another name than {taken} beside frames without one, which are called "
+                f"{UNNAMED}"
             )
         raise InputError(f"{place}: expected names that differ in more than their case, got {name} beside {other}")
 

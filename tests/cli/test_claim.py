@@ -7,12 +7,23 @@ from pathlib import Path
 import pytest
 
 from nto3d.cli import main
+from nto3d.run_folder import unclaim
 
 MISSING = ("trainer=smoke", "scene=dtu", "scene.path=gone", "output=mine")
 
 
 @pytest.mark.parametrize(
-    "name", ["log.txt", "scalars.csv", "run.json", "rounds.csv", "tensorboard/events", "masks/000.png"]
+    "name",
+    [
+        "log.txt",
+        "scalars.csv",
+        "run.json",
+        "rounds.csv",
+        "tensorboard/events",
+        "masks/000.png",
+        "objects/cup/rounds.csv",
+        "mesh_cup.ply",
+    ],
 )
 def test_files_of_the_user_stay(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -32,3 +43,18 @@ def test_other_files_are_no_obstacle_and_stay(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "mine" / "notes.md").write_text("mine")
     assert main(list(MISSING)) == 2
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.md"]
+
+
+def test_what_lifts_of_objects_left_is_taken_away(tmp_path: Path) -> None:
+    """And what is not theirs stays."""
+    files = ("rounds.csv", "masks/000.png", "lift/scalars.csv", "lift/round_0/000.png", "lift/hidden/000.png")
+    for name in ("cup", "jug"):
+        for file in (*files, "tensorboard/lift/events.out.tfevents.1"):
+            (tmp_path / "run" / "objects" / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "run" / "objects" / name / file).write_text("x")
+    unclaim(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run" / "objects" / "cup").mkdir(parents=True)
+    (tmp_path / "run" / "objects" / "cup" / "notes.md").write_text("mine")
+    unclaim(tmp_path / "run")
+    assert (tmp_path / "run" / "objects" / "cup" / "notes.md").read_text() == "mine"

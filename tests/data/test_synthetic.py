@@ -90,6 +90,38 @@ def test_seeds_give_different_scenes(folder: Path, tmp_path: Path) -> None:
     assert np.abs(image.astype(float) - another.astype(float)).mean() > 5
 
 
+def test_neighbours_have_truth_of_their_own_on_demand(folder: Path, tmp_path: Path) -> None:
+    """All else stays as it is, but for the unit sphere, which holds all of them."""
+    make_scene("tabletop", 3, tmp_path / "all", views=VIEWS, size=SIZE, objects=True)
+    plain, whole = contents(folder), contents(tmp_path / "all")
+    names = json.loads(whole["scene.json"])["objects"][:-1]  # the last one is the table
+    assert len(names) > 2
+    more = {f"gt_mesh_{name}.ply" for name in names} | {f"mask_{n}/{i:03d}.png" for n in names for i in range(VIEWS)}
+    assert set(whole) - set(plain) == more
+    assert {name for name in plain if plain[name] != whole[name]} == {"cameras_sphere.npz"}
+    with np.load(tmp_path / "all" / "cameras_sphere.npz") as cameras, np.load(folder / "cameras_sphere.npz") as before:
+        for i in range(VIEWS):
+            np.testing.assert_array_equal(cameras[f"world_mat_{i}"], before[f"world_mat_{i}"])
+        scale_mat = cameras["scale_mat_0"]
+        shown = dict.fromkeys(names, 0)
+        for name in names:
+            mesh = trimesh.load(tmp_path / "all" / f"gt_mesh_{name}.ply", process=False)
+            assert mesh.is_watertight
+            assert np.linalg.norm((mesh.vertices - scale_mat[:3, 3]) / scale_mat[0, 0], axis=1).max() < 1
+            for i in range(VIEWS):
+                mask = read_picture(tmp_path / "all" / f"mask_{name}" / f"{i:03d}.png") > 0
+                assert not (mask & (read_picture(folder / "mask" / f"{i:03d}.png") > 0)).any()
+                # Nothing of the mask lies beside the projected mesh
+                points = np.c_[mesh.vertices, np.ones(len(mesh.vertices))] @ cameras[f"world_mat_{i}"][:3].T
+                x, y = np.rint(points[:, :2] / points[:, 2:]).astype(int).T
+                covered = np.zeros(mask.shape, dtype=np.uint8)
+                inside = (x >= 0) & (y >= 0) & (x < SIZE[0]) & (y < SIZE[1])
+                covered[y[inside], x[inside]] = 1
+                assert not (mask & (cv2.dilate(covered, np.ones((5, 5), np.uint8)) == 0)).any()
+                shown[name] += int(mask.sum())
+    assert min(shown.values()) > 0
+
+
 def test_cameras_look_at_the_sphere(folder: Path, mesh: trimesh.Trimesh) -> None:
     matrices = np.load(folder / "cameras_sphere.npz", allow_pickle=False)
     scale_mat = matrices["scale_mat_0"]

@@ -9,7 +9,7 @@ import torch
 import trimesh
 
 from nto3d.errors import InputError
-from nto3d.export.mesh_io import read_mesh, vertex_colors, write_mesh, write_mesh_arrays
+from nto3d.export.mesh_io import read_mesh, vertex_colors, write_mesh, write_mesh_arrays, write_meshes
 from nto3d.types import Mesh
 
 CENTER = np.array([512.3, -311.7, 803.1])  # as DTU's millimetres
@@ -36,6 +36,27 @@ def test_round_trip(tmp_path: Path, suffix: str, colored: bool) -> None:
     corners = again.vertices[again.faces] - CENTER
     assert np.linalg.det(corners).sum() / 6 == pytest.approx(4 / 3 * np.pi * 60**3, rel=0.05)  # outward faces
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_meshes_are_named_nodes_of_one_file(tmp_path: Path) -> None:
+    """Each at its own place: what reads all of it gets the same coordinates as from files of their own."""
+    one = ball(True)
+    two = replace(one, vertices=one.vertices + 200.0)
+    write_meshes({"cup": one, "\u8336": two}, tmp_path / "mesh.glb")
+    scene = trimesh.load_scene(tmp_path / "mesh.glb", process=False)
+    assert set(scene.graph.nodes_geometry) == {"cup", "\u8336"}
+    for name, mesh in (("cup", one), ("\u8336", two)):
+        matrix, geometry = scene.graph[name]
+        np.testing.assert_array_equal(matrix, np.eye(4))
+        np.testing.assert_allclose(scene.geometry[geometry].vertices, mesh.vertices, rtol=1.2e-7)
+        np.testing.assert_array_equal(scene.geometry[geometry].visual.vertex_colors[:, :3], mesh.colors)
+    again = read_mesh(tmp_path / "mesh.glb")
+    both = np.concatenate([one.vertices, two.vertices])[:, 0]
+    np.testing.assert_allclose(np.sort(again.vertices[:, 0]), np.sort(both), rtol=1e-6)
+    before = (tmp_path / "mesh.glb").read_bytes()
+    with pytest.raises(InputError, match=r"mesh\.glb: expected a mesh of jug with faces to write"):
+        write_meshes({"cup": one, "jug": replace(one, faces=one.faces[:0])}, tmp_path / "mesh.glb")
+    assert (tmp_path / "mesh.glb").read_bytes() == before
 
 
 def test_ply_is_binary_float32_with_byte_colors(tmp_path: Path) -> None:

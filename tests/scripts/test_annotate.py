@@ -89,6 +89,41 @@ def test_an_existing_file_is_kept_unless_told_otherwise(
     assert frames() == [(0, [[48, 35]])]
 
 
+def test_objects_are_added_by_name(script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Only the frame of the same view *and* object is replaced."""
+
+    def frames() -> list[tuple[str | None, int, list[int]]]:
+        content = json.loads((here / "clicks.json").read_text())
+        return [(frame.get("object"), frame["index"], frame["point"][0]) for frame in content["frames"]]
+
+    base = (f"scene={ball}", "out=clicks.json", "add=true")
+    assert script("annotate", *base, "view=2", "points=[[48,36]]", "object=cup") == 0
+    assert script("annotate", *base, "view=2", "points=[[50,36]]", "object=jug") == 0
+    assert script("annotate", *base, "view=1", "points=[[49,36]]", "object=cup") == 0
+    assert frames() == [("cup", 1, [49, 36]), ("cup", 2, [48, 36]), ("jug", 2, [50, 36])]
+    capfd.readouterr()
+    assert script("annotate", *base, "view=2", "points=[[47,36]]", "object=cup") == 0
+    assert "2 view(s) of cup" in capfd.readouterr().out
+    assert script("annotate", *base, "view=0", "points=[[46,36]]") == 0  # beside names, it needs one, too
+    assert frames()[1:] == [("cup", 2, [47, 36]), ("jug", 2, [50, 36]), ("object", 0, [46, 36])]
+    before = (here / "clicks.json").read_bytes()
+    for name, words in (
+        ("Jug", "differs from jug in more than its case"),
+        ("a/b", "object: expected a name of letters"),
+    ):
+        assert script("annotate", *base, "view=2", "points=[[47,36]]", f"object={name}") == 2
+        assert words in capfd.readouterr().err
+    assert (here / "clicks.json").read_bytes() == before
+
+
+def test_a_first_name_gives_one_to_what_has_none(script: Script, ball: Path, here: Path) -> None:
+    base = (f"scene={ball}", "out=clicks.json", "add=true")
+    assert script("annotate", *base, "view=2", "points=[[48,36]]") == 0
+    assert script("annotate", *base, "view=2", "points=[[50,36]]", "object=jug") == 0
+    content = json.loads((here / "clicks.json").read_text())
+    assert [frame["object"] for frame in content["frames"]] == ["object", "jug"]
+
+
 def test_coordinates_are_those_of_the_file_also_when_reduced(script: Script, ball: Path, here: Path) -> None:
     """The right edge of the ball at full size lies outside the picture at a third of it, were it not mapped."""
     mask = read_mask(ball / "mask" / "000.png")

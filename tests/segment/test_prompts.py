@@ -11,7 +11,7 @@ from nto3d.config import PromptsConfig
 from nto3d.data.dtu import read_dtu
 from nto3d.errors import InputError
 from nto3d.segment.prompt_file import write_prompts
-from nto3d.segment.prompts import read_prompts, read_unreduced
+from nto3d.segment.prompts import Objects, beside, read_objects, read_prompts, read_unreduced, refusing
 from nto3d.types import Prompts, Scene
 from tests.helpers import write_dtu_scene
 
@@ -125,6 +125,13 @@ def test_the_scene_s_own_file_is_the_default(tmp_path: Path) -> None:
 
 
 FRAME = '{"index": 0, "point": [[3, 4]], "label": [1]}'
+
+
+def named(*names: object) -> str:
+    """A frame of each name, in a view of its own."""
+    return json.dumps({"frames": [{"index": n, "point": [[3, 4]], "object": name} for n, name in enumerate(names)]})
+
+
 BAD_FILES = {
     "not json": ("clicks", r"clicks\.json: expected prompts as JSON, it is malformed"),
     "cut short": ('{"frames": [' + FRAME, r"malformed"),
@@ -171,6 +178,31 @@ BAD_FILES = {
         '{"frames": [{"index": 0, "point": [[3, 4], [3.2, 4]], "label": [1, 0]}]}',
         r"point\[1\]: expected points of label 0 beside",
     ),
+    "a name with a dot": (named("a.b"), r"frames\[0\]\.object: expected a name of letters.*'a\.b'"),
+    "a name that is a path": (named("cup", "../a"), r"frames\[1\]\.object: expected a name"),
+    "a name with a space": (named("a b"), r"object: expected a name"),
+    "a name with a line": (named("a\n"), r"object: expected a name"),
+    "no name": (named(""), r"object: expected a name .*got ''"),
+    "a long name": (named("a" * 65), r"at most 64 characters"),
+    "a name of many bytes": (named("\U00020000" * 64), r"object: expected a name"),
+    "a name null": (named(None), r"frames\[0\]\.object: expected a value, got null"),
+    "a name a number": (named(3), r"object: expected a name .*got 3"),
+    "a view twice of one object": (
+        named("cup", "cup").replace('"index": 1', '"index": 0'),
+        r"frames\[1\]\.index: expected each view once of cup, got 0 again",
+    ),
+    "names that differ in case": (
+        named("cup", "Cup"),
+        r"frames\[1\]\.object: expected names that differ in more than their case, got Cup beside cup",
+    ),
+    "a name that frames without one have": (
+        named("jug", "Object").replace('{"frames": [', '{"frames": [{"index": 2, "point": [[5, 4]]}, '),
+        r"frames\[2\]\.object: expected another name than Object beside frames without one, .*called object",
+    ),
+    "a name that frames without one have, first": (
+        named("object").replace("}]}", '}, {"index": 2, "point": [[5, 4]]}]}'),
+        r"frames\[0\]\.object: expected another name than object beside frames without one",
+    ),
     "box of three": ('{"frames": [{"index": 0, "box": [1, 2, 3]}]}', r"\.box: expected \[x0, y0, x1, y1\], got"),
     "box turned": ('{"frames": [{"index": 0, "box": [30, 2, 3, 40]}]}', r"\.box: .*x0 < x1 and y0 < y1, got"),
     "box outside": ('{"frames": [{"index": 0, "box": [3, 2, 30, 90]}]}', r"\.box: .*inside the picture of 64 x 47"),
@@ -210,6 +242,56 @@ def test_bad_values_are_one_line_that_names_the_key(
 ) -> None:
     with pytest.raises(InputError, match=words):
         read_prompts(click(**values), folder, scene, 1)
+
+
+def test_frames_name_objects(folder: Path, scene: Scene, tmp_path: Path) -> None:
+    """Each has its views, in the order in which the names come; what has no name beside them is called object."""
+    file = tmp_path / "clicks.json"
+    frames = [(2, "Becher_1", [3, 4]), (1, "tee-kanne", [5, 4]), (0, "Becher_1", [6, 4]), (2, None, [7, 4])]
+    listed = [
+        {"index": view, "point": [point], **({} if name is None else {"object": name})} for view, name, point in frames
+    ]
+    file.write_text(json.dumps({"frames": listed}))
+    objects = read_objects(PromptsConfig(file=str(file)), folder, scene, 1)
+    assert list(objects) == ["Becher_1", "tee-kanne", "object"]
+    assert [prompts.view for prompts in objects["Becher_1"]] == [0, 2]
+    assert objects["object"][0].points.tolist() == [[7, 4]]
+    with pytest.raises(InputError, match=r"clicks\.json: expected one object, got Becher_1, tee-kanne, object"):
+        read_prompts(PromptsConfig(file=str(file)), folder, scene, 1)
+    file.write_text(json.dumps({"frames": listed[:1]}))
+    assert list(read_objects(PromptsConfig(file=str(file)), folder, scene, 1)) == ["Becher_1"]
+    assert len(read_prompts(PromptsConfig(file=str(file)), folder, scene, 1)) == 1
+    file.write_text(json.dumps({"frames": listed[3:]}))
+    assert list(read_objects(PromptsConfig(file=str(file)), folder, scene, 1)) == [None]
+
+
+def test_names_have_letters_of_all_languages_in_one_form(folder: Path, scene: Scene, tmp_path: Path) -> None:
+    for name, stored in (("\u8336\u58f6", "\u8336\u58f6"), ("caf\u00e9", "caf\u00e9"), ("cafe\u0301", "caf\u00e9")):
+        objects = read_unreduced_from({"index": 0, "point": [[3, 4]], "object": name}, folder, scene, tmp_path)
+        assert list(objects) == [stored]
+    prompts = Prompts(1, np.array([[3.0, 4.0]]), np.array([1]))
+    write_prompts(tmp_path / "clicks.json", {"\u8336": [prompts], "cup": [prompts]})
+    again = read_unreduced(PromptsConfig(file=str(tmp_path / "clicks.json")), folder, scene, 1)
+    assert list(again) == ["\u8336", "cup"]
+
+
+def read_unreduced_from(frame: dict[str, object], folder: Path, scene: Scene, tmp_path: Path) -> Objects:
+    (tmp_path / "one.json").write_text(json.dumps({"frames": [frame]}))
+    return read_unreduced(PromptsConfig(file=str(tmp_path / "one.json")), folder, scene, 1)
+
+
+def test_a_click_on_one_object_is_a_negative_one_of_the_others() -> None:
+    cup = Prompts(0, np.array([[3.0, 4.0], [9.0, 9.0]]), np.array([1, 0]))
+    jug = Prompts(0, np.array([[20.0, 4.0], [3.2, 4.1], [9.0, 9.0], [5.0, 5.0]]), np.array([1, 1, 1, 0]))
+    elsewhere = Prompts(1, np.array([[30.0, 4.0]]), np.array([1]))
+    boxed = Prompts(2, np.zeros((0, 2)), np.zeros(0, np.int64), box=np.array([0.0, 0.0, 5.0, 5.0]))
+    others = beside({"cup": [cup], "jug": [jug, elsewhere, boxed]}, "cup")
+    assert [some.view for some in others] == [0, 1]  # a box points at no place
+    assert all((some.labels == 1).all() for some in others)
+    found = refusing(cup, others)
+    assert found.points.tolist() == [[3, 4], [9, 9], [20, 4]]  # not where it would contradict, or say nothing new
+    assert found.labels.tolist() == [1, 0, 0]
+    assert refusing(cup, beside({"cup": [cup]}, "cup")) is cup
 
 
 def test_a_file_that_cannot_be_read_or_written(folder: Path, scene: Scene, tmp_path: Path) -> None:

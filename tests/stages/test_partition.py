@@ -119,7 +119,7 @@ def test_parts_are_closed_whole_and_apart(case: str, unseen: Unseen) -> None:
         solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
         assert solid.is_watertight
         assert volume(mesh) == pytest.approx(solid.volume)
-        assert volume(mesh) == pytest.approx(true, rel=0.04)  # borders are found to half a cell
+        assert volume(mesh) == pytest.approx(true, rel=0.05)  # borders are found to half a cell
     parts = list(meshes.values())
     for number, first in enumerate(parts):
         for second in parts[:number]:
