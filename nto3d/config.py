@@ -193,6 +193,7 @@ class LiftConfig:
     witnesses: int = 8  # views beside the clicked one that are asked for a first mask, too
     round_steps: int = 120  # of all fields in a round; twice as many in the first
     max_rounds: int = 3  # 0: carry the click's mask over the surface, once
+    sure: float = 0.89  # confidence in the masks from which on no second click is asked for, 0..1
     tol: float = 0.005  # stop when the masks of two rounds agree to 1 - tol (mean IoU)
     prompts: PromptUse = PromptUse.all  # how a view's mask is asked for
     accept: float = 0.6  # least IoU of a new mask with the projection that it was asked with

@@ -127,6 +127,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "lift.witnesses": (0, 1000),
     "lift.round_steps": (1, 10_000_000),
     "lift.max_rounds": (0, 1000),
+    "lift.sure": (0.0, 1.0),
     "lift.tol": (0.0, 1.0),
     "lift.accept": (0.0, 1.0),
     "lift.mask_weight": (0.0, _BIG),

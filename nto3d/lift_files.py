@@ -20,6 +20,7 @@ from nto3d.config import Config, MaskUse, SegmenterName
 from nto3d.errors import InputError
 from nto3d.evaluate.masks import iou
 from nto3d.files import write_atomic
+from nto3d.lift_doubt import read_doubt
 from nto3d.report.lift import LiftRound, prompt_picture, shown_views
 from nto3d.run_folder import LIFT_NAME, MASKS_NAME, OBJECTS_NAME, ROUND_NAMES, ROUNDS_NAME, TENSORBOARD_NAME
 from nto3d.segment.precomputed import given_masks
@@ -156,15 +157,17 @@ def lift_folders(run_dir: Path, names: Sequence[str]) -> dict[str, Path]:
 
 
 def lift_metrics(folders: Iterable[Path], scene: Scene, masks: BoolArray) -> dict[str, float]:
-    """What to say of the masks [V, H, W] that lifts left; the most rounds and seconds of them.
+    """What to say of the masks [V, H, W] that lifts left; the most rounds and seconds of them, the least confidence.
 
     Raises:
-        InputError: a rounds.csv is missing or broken.
+        InputError: a rounds.csv or a doubt.json is missing or broken.
     """
+    folders = list(folders)
     each = [_read_rows(folder) for folder in folders]
     metrics = {
         "lift_rounds": float(max(len(rows) for rows in each) - 1),
         "lift_seconds": max(rows[max(rows)]["seconds"] for rows in each),
+        "lift_confidence": min(read_doubt(folder).confidence for folder in folders),
     }
     if scene.masks is not None:
         metrics["lift_mask_iou"] = float(np.mean([iou(masks[view], scene.masks[view]) for view in scene.train]))

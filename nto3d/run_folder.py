@@ -38,6 +38,7 @@ TENSORBOARD_NAME = "tensorboard"
 RECORDING_NAME = "recording.rrd"
 LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv", "lift/hidden"
 ROUND_NAMES = "round_*"  # folders in LIFT_NAME
+DOUBT_NAME = "lift/doubt.json"
 OBJECTS_NAME = "objects"  # a folder for each named object
 _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
 
@@ -84,13 +85,14 @@ def unclaim(run_dir: Path) -> None:
         ROUNDS_NAME,
         RECORDING_NAME,
         f"{LIFT_NAME}/{SCALARS_NAME}",
+        DOUBT_NAME,
         *_RESULTS,
     )
     for name in files:
         (run_dir / name).unlink(missing_ok=True)
     pictures = [f"{name}/*.png" for name in (MASKS_NAME, HIDDEN_NAME, f"{LIFT_NAME}/{ROUND_NAMES}")]
     patterns = (*pictures, f"{TENSORBOARD_NAME}/**/events.out.tfevents.*")
-    of_objects = (*patterns, ROUNDS_NAME, f"{LIFT_NAME}/{SCALARS_NAME}")
+    of_objects = (*patterns, ROUNDS_NAME, f"{LIFT_NAME}/{SCALARS_NAME}", DOUBT_NAME)
     for pattern in (*patterns, *(f"{OBJECTS_NAME}/*/{pattern}" for pattern in of_objects)):
         for path in run_dir.glob(pattern):
             path.unlink()

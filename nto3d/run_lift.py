@@ -26,8 +26,9 @@ from nto3d.config import Config, MaskUse
 from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError, Interrupted
 from nto3d.geometry.exposure import Exposures
-from nto3d.lift_files import RoundPictures, write_masks, write_rounds
-from nto3d.lift_record import record_masks, view_entity
+from nto3d.lift_doubt import say_doubt, write_doubt
+from nto3d.lift_files import write_masks
+from nto3d.lift_notes import LiftNotes
 from nto3d.report.recording import Recording
 from nto3d.run_folder import HIDDEN_NAME, LIFT_NAME, MASKS_NAME, TENSORBOARD_NAME
 from nto3d.segment.prompts import read_prompts
@@ -37,7 +38,7 @@ from nto3d.stages.model import SurfaceModel
 from nto3d.stages.opening import open_masks
 from nto3d.stages.propagate import without_faults
 from nto3d.stages.propose import Noun
-from nto3d.stages.refine import Segmentation, ViewMask, agreement, lost, mean_truth_iou, to_arrays
+from nto3d.stages.refine import Segmentation, ViewMask, agreement, lost, to_arrays
 from nto3d.stages.reproject import Projection, project_views, reduced
 from nto3d.stages.scene import SceneFit
 from nto3d.stages.whole import Whole
@@ -98,7 +99,7 @@ class LiftRun:
         self.scene, self.device, self.run_dir, self.exposures = scene, device, run_dir, exposures
         if target is None:
             target = Target("", read_prompts(config.prompts, Path(config.scene.path), scene, config.scene.downscale))
-        self.entity, self.others = f"/{target.name}" if target.name else "", target.others
+        self.name, self.others = target.name, target.others
         self.prompts = {prompts.view: prompts for prompts in target.prompts}
         if like is None:
             segmenter = build_segmenter(config)
@@ -111,12 +112,10 @@ class LiftRun:
         self.views = sorted(set(scene.train) | set(self.prompts))
         self._held_out = [view for view in range(len(scene.cameras)) if view not in self.views]
         self.threads = torch.get_num_threads()
-        self.rows: list[tuple[float, ...]] = []
         self.whole: Whole | None = None
-        self.pictures = RoundPictures(run_dir, scene, self.prompts, config.logger.tensorboard)
-        self.recording = recording or Recording()
-        for view, prompts in self.prompts.items():
-            self.recording.prompt(f"{view_entity(scene, view)}/prompt{self.entity}", prompts)
+        self.doubt = Doubt(1.0)
+        board = config.logger.tensorboard
+        self.notes = LiftNotes(run_dir, scene, self.prompts, board, recording or Recording(), target.name)
         self.begun = time.perf_counter()
 
     def first_masks(self) -> dict[int, Mask]:
@@ -176,23 +175,25 @@ class LiftRun:
             first_views = {view: mask.pixels for view, mask in first.items()}
             write_masks(self.run_dir / MASKS_NAME, first_views)
             raise self._lost(0)
-        self._note(masks, None)
+        self.notes.note(masks, None, self.views, time.perf_counter() - self.begun)
         self._add_target(model, optimizer)
         for number in range(1, lift.max_rounds + 1):
             before, masks = masks, masks | self._round(number, model, optimizer, masks, fitted)
-            self._note(masks, before)
+            self.notes.note(masks, before, self.views, time.perf_counter() - self.begun)
             if agreement(before, masks, self.views) > 1.0 - lift.tol:
                 break
-        self.doubt = self._doubt(masks, fitted)
+        doubt = self._doubt(masks, fitted)
+        say_doubt(write_doubt(self.run_dir, doubt, self.config.scene.downscale), self.config, self.name)
+        self.doubt = doubt
         if lift.max_rounds:
             rest = self._weighed(self._project(model, self._held_out, fitted))
             masks = masks | self.segmentation.refine_all(rest, self.prompts, self.threads, DOUBT, masks)
-        self._write(masks)
+        self.notes.write(masks)
         write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks
 
     def _doubt(self, masks: Mapping[int, ViewMask], fitted: SceneFit) -> Doubt:
-        """How far the masks are to be believed; says so where a second click would help."""
+        """How far the masks are to be believed."""
         targets, against = (None, None) if self.whole is None else (self.whole.targets, self.whole.against)
         views = self.scene.train
         clicked = [on_surface(some, self.scene.cameras, fitted.seen[some.view]) for some in self.prompts.values()]
@@ -262,7 +263,7 @@ class LiftRun:
         self._fit(stage, optimizer, steps, first, 1.0)
         projections = self._project(model, self.views, fitted)
         if sum(int((p.target > 0.5).sum()) for p in projections.values()) < FEWEST:
-            self._write(masks)
+            self.notes.write(masks)
             raise self._lost(number)
         weighed = self._weighed(projections)
         return self.segmentation.refine_all(weighed, self.prompts, self.threads, DOUBT, masks)
@@ -307,27 +308,3 @@ class LiftRun:
             return found
         solid = {view: 1.0 - FAITH + (2.0 * FAITH - 1.0) * target for view, target in self.whole.targets.items()}
         return [dataclasses.replace(p, target=0.5 * (p.target + solid[p.view])) for p in found]
-
-    def _note(self, masks: dict[int, ViewMask], before: dict[int, ViewMask] | None) -> None:
-        """Say how the masks are, and add the round to rounds.csv."""
-        same = agreement(before, masks, self.views) if before is not None else float("nan")
-        truth, views = self.scene.masks, self.scene.train
-        mean = least = float("nan")
-        if truth is not None:
-            each = [mean_truth_iou(masks, truth, [view]) for view in views]
-            mean, least = float(np.mean(each)), float(np.min(each))
-        trust = float(np.mean([masks[view].trust for view in views]))
-        self.rows.append((len(self.rows), same, mean, least, trust, time.perf_counter() - self.begun))
-        log.info(
-            "round %d: agreement %.3f  trust %.3f  iou %.3f  least %.3f", len(self.rows) - 1, same, trust, mean, least
-        )
-        write_rounds(self.run_dir, self.rows)
-        self._write(masks)
-        self.pictures.note(self.rows[-1], masks)
-        self.recording.at("round", len(self.rows) - 1)
-        record_masks(self.recording, self.scene, {view: mask.pixels for view, mask in masks.items()}, self.entity)
-        self.recording.scalar(f"rounds{self.entity}/agreement", same)
-        self.recording.scalar(f"rounds{self.entity}/iou", mean)
-
-    def _write(self, masks: dict[int, ViewMask]) -> None:
-        write_masks(self.run_dir / MASKS_NAME, {view: mask.pixels for view, mask in masks.items()})

@@ -4,6 +4,7 @@
     python scripts/annotate.py scene=FOLDER view=0 points=[[x,y],[x,y]] labels=[1,0] box=[x0,y0,x1,y1]
     python scripts/annotate.py scene=FOLDER view=7 points=[[x,y]] add=true        another view in the same file
     python scripts/annotate.py scene=FOLDER view=0 points=[[x,y]] object=cup add=true    another object in it
+    python scripts/annotate.py suggest=true run=RUN [answer=yes]        where a second click would help most
     python scripts/annotate.py ... segmenter=sam checkpoint=sam_vit_b_01ec64.pth
     python scripts/annotate.py ... segmenter=hf model=weights/sam2.1-hiera-tiny
 
@@ -11,10 +12,15 @@ Coordinates are pixels (x, y) of the picture file; label 1 lies on the target, 0
 SCENE/prompts.json, where train.py looks) is replaced only with `overwrite=true`; `add=true` replaces the frame of this
 view and object, and no other one. `overlay=FILE` (default overlay.png) shows the mask, its outline and the prompts.
 `downscale=N` segments the picture reduced, as `scene.downscale=N` would.
+
+`suggest=true` shows, over the masks of a run that are in doubt, the place where one more click would tell most.
+`answer=yes` (the place is part of the object) or `answer=no` adds that click to those of the run, in the prompts file
+that it read or in `out=FILE`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,9 +38,12 @@ import numpy as np  # noqa: E402
 from nto3d.cli import guarded  # noqa: E402
 from nto3d.config import MaskUse, PromptsConfig, SceneConfig  # noqa: E402
 from nto3d.config_io import parse_options  # noqa: E402
+from nto3d.data.images import read_mask  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
+from nto3d.lift_doubt import read_doubt  # noqa: E402
+from nto3d.run_folder import MASKS_NAME, OBJECTS_NAME, load_run_config  # noqa: E402
 from nto3d.segment.prompt_file import FILE_NAME, UNNAMED, check_name, write_prompts  # noqa: E402
 from nto3d.segment.prompt_values import Keys, check_positive, make_prompts  # noqa: E402
 from nto3d.segment.prompts import Objects, check_inside, file_size, read_unreduced, to_scene_pixels  # noqa: E402
@@ -71,6 +80,9 @@ class Options:
     checkpoint: str | None = None
     model: str | None = None
     device: str = "auto"
+    suggest: bool = False
+    run: str | None = None
+    answer: bool | None = None
 
 
 def read_options(argv: Sequence[str]) -> Options:
@@ -80,12 +92,20 @@ def read_options(argv: Sequence[str]) -> Options:
         InputError: an unknown key, a wrong type or an impossible value.
     """
     options = parse_options(Options, argv)
+    if Path(options.overlay).suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"overlay: expected a file ending in png or jpg, got {options.overlay}")
+    if options.suggest:
+        if options.run is None:
+            raise InputError("run is missing: give the run whose masks are in doubt as run=FOLDER")
+        if options.scene or options.points is not None or options.box is not None:
+            raise InputError("suggest: expected run=FOLDER and neither scene, points nor box, which the run knows")
+        return options
+    if options.run is not None or options.answer is not None:
+        raise InputError("run, answer: expected suggest=true with them")
     if not options.scene:
         raise InputError("scene is missing: give it as scene=FOLDER")
     if options.points is None and options.box is None:
         raise InputError("points is missing: give it as 'points=[[x,y]]', pixels of the picture file")
-    if Path(options.overlay).suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"overlay: expected a file ending in png or jpg, got {options.overlay}")
     if (options.segmenter is Segmenters.sam) != (options.checkpoint is not None):
         raise InputError("checkpoint: expected weights with segmenter=sam, and only with it")
     if options.model is not None and options.segmenter is not Segmenters.hf:
@@ -116,8 +136,12 @@ def segment(options: Options, image: ByteArray, prompts: Prompts) -> Mask:
     return mask
 
 
-def draw(image: ByteArray, mask: BoolArray, prompts: Prompts) -> ByteArray:
-    """The picture [H, W, 3] with the mask [H, W] tinted and outlined, points and box on top; small ones enlarged."""
+def draw(image: ByteArray, mask: BoolArray, prompts: Prompts, asked: bool = False) -> ByteArray:
+    """The picture [H, W, 3] with the mask [H, W] tinted and outlined, points and box on top; small ones enlarged.
+
+    Args:
+        asked: whether the points' labels are not known yet.
+    """
     times = max(1, round(LONGEST / max(mask.shape)))
     size = (mask.shape[1] * times, mask.shape[0] * times)
     large = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if times > 1 else cv2.INTER_NEAREST)
@@ -134,7 +158,8 @@ def draw(image: ByteArray, mask: BoolArray, prompts: Prompts) -> ByteArray:
         cv2.rectangle(tinted, place(prompts.box[:2]), place(prompts.box[2:]), BOX, thick)
     for point, label in zip(prompts.points, prompts.labels, strict=True):
         cv2.circle(tinted, place(point), 3 * thick, (255, 255, 255), -1)
-        cv2.circle(tinted, place(point), 2 * thick, POSITIVE if label else NEGATIVE, -1)
+        color = BOX if asked else POSITIVE if label else NEGATIVE
+        cv2.circle(tinted, place(point), 2 * thick, color, -1)
     return tinted
 
 
@@ -175,9 +200,54 @@ def added(kept: Objects, name: str | None, prompts: Prompts) -> Objects:
     return {**objects, name: tuple(sorted(frames, key=lambda frame: frame.view))}
 
 
+def suggest(options: Options) -> int:
+    """Show where a click would tell most of a run's masks, and add it if there is an answer.
+
+    Raises:
+        InputError: there is no such run or object, or the prompts file is another one.
+    """
+    run = Path(str(options.run))
+    config = load_run_config(run)
+    lifted = run if options.object is None else run / OBJECTS_NAME / check_name(options.object, "object")
+    if options.object is None and (run / OBJECTS_NAME).is_dir():
+        names = sorted(path.name for path in (run / OBJECTS_NAME).iterdir())
+        raise InputError(f"object is missing: the run has several, expected object= and one of {', '.join(names)}")
+    doubt = read_doubt(lifted)
+    if doubt.view is None or doubt.point is None:
+        print(f"{run}: confidence {doubt.confidence:.2f}, there is no place where a click would help")
+        return 0
+    scene = load_scene(dataclasses.replace(config.scene, masks=MaskUse.none))
+    folder, downscale = Path(config.scene.path), config.scene.downscale
+    click = Prompts(doubt.view, np.array([doubt.point]), np.array([int(options.answer is not False)]))
+    mask = read_mask(lifted / MASKS_NAME / f"{doubt.view:03d}.png")
+    shown = draw(scene.images[doubt.view], mask, to_scene_pixels(click, mask.shape, downscale), options.answer is None)
+    write_picture(Path(options.overlay), shown)
+    place = f"view {doubt.view} at [{doubt.point[0]:g}, {doubt.point[1]:g}]"
+    print(f"{options.overlay}: confidence {doubt.confidence:.2f}, a click would tell most in {place}")
+    if options.answer is None:
+        print("is it part of the object? answer=yes or answer=no adds the click")
+        return 0
+    objects = read_unreduced(config.prompts, folder, scene, downscale)
+    name = options.object if options.object in objects else None
+    source = Path(config.prompts.file) if config.prompts.file is not None else folder / FILE_NAME
+    out = Path(options.out) if options.out is not None else source
+    if out.exists() and not options.overwrite and (out != source or config.prompts.view is not None):
+        raise InputError(f"{out}: is there already, and the run did not read it: overwrite=true replaces it")
+    before = [frame for frame in objects.get(name, ()) if frame.view == doubt.view]
+    for frame in before:
+        points, labels = np.concatenate([frame.points, click.points]), np.concatenate([frame.labels, click.labels])
+        click = dataclasses.replace(frame, points=points, labels=labels)
+    objects = added(objects, name, click)
+    write_prompts(out, objects)
+    print(f"{out}: {len(objects[name])} view(s); train again with prompts.file={out}")
+    return 0
+
+
 def main(argv: Sequence[str]) -> int:
     """Segment, write the file and the overlay, and say where they are."""
     options = read_options(argv)
+    if options.suggest:
+        return suggest(options)
     folder = Path(options.scene)
     out = Path(options.out) if options.out is not None else folder / FILE_NAME
     keys = Keys("view", "points", "labels", "box")

@@ -3,14 +3,15 @@
     python scripts/lift_trials.py trials=clicks [count=10] [seed=0] [scene=...] [OVERRIDES]
     python scripts/lift_trials.py trials=damage [scene=dtu scene.path=FOLDER scene.downscale=2] [OVERRIDES]
     python scripts/lift_trials.py trials=rounds [OVERRIDES]
-    python scripts/lift_trials.py trials=objects [recipes=[patchwork,touching]] [count=5] [seed=0] [OVERRIDES]
+    python scripts/lift_trials.py trials=objects [recipes=[patchwork,touching]] [count=5] [seed=0] [second=true] ...
 
 `clicks`: random clicks inside the target in random training views. `damage`: the first mask with a fifth cut away, with
 a foreign patch, spilt over its outline. `rounds`: the click projected once (`lift.max_rounds=0`) against all rounds,
 with points, points and box, and everything as prompts. `objects`: a random click each on the targets of `count` scenes
 of every recipe, which are made first: many-coloured ones, some that touch their neighbours, some in the colours of the
 table, some cut by the picture's border. The scene needs masks to compare with; they are used for nothing else. Geometry
-is fitted once a scene. Prints a table; `out=FOLDER` keeps the scenes, masks, rounds and a trials.csv.
+is fitted once a scene. `second=true` tries results that are in doubt again, with the click that they ask for, answered
+from the true masks. Prints a table; `out=FOLDER` keeps the scenes, masks, rounds and a trials.csv.
 """
 
 from __future__ import annotations
@@ -44,11 +45,13 @@ from nto3d.errors import InputError  # noqa: E402
 from nto3d.evaluate.damage import DAMAGES  # noqa: E402
 from nto3d.evaluate.masks import iou  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.run_lift import LiftRun  # noqa: E402
-from nto3d.types import Mask, Scene  # noqa: E402
+from nto3d.run_lift import LiftRun, Target  # noqa: E402
+from nto3d.stages.scene import SceneFit  # noqa: E402
+from nto3d.types import Mask, Prompts, Scene  # noqa: E402
 
 RECIPES = ("patchwork", "touching", "camouflage", "cropped")  # of trials=objects
-HEADER = ("trial", "first", "round 0", "last round", "mean", "least", "rounds", "seconds")
+HEADER = ("trial", "first", "round 0", "last round", "mean", "least", "rounds", "seconds", "confidence", "second click")
+BAD = 0.9  # IoU below which a result ought to be in doubt
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,45 @@ def rounds(config: Config) -> Iterator[Trial]:
             yield Trial(f"{use.value}, max_rounds={number}", dataclasses.replace(config, lift=lift))
 
 
-def run_trials(config: Config, scene: Scene, trials: Sequence[Trial], out: Path, seed: int) -> list[tuple[object, ...]]:
-    """Rows of HEADER, printed as they come."""
+def answered(lift: LiftRun, scene: Scene) -> tuple[Prompts, ...] | None:
+    """The prompts of a lift and a click where it asks for one, answered from the truth; None: it does not ask."""
+    view, place = lift.doubt.view, lift.doubt.place
+    if view is None or place is None or lift.doubt.confidence >= lift.config.lift.sure:
+        return None
+    assert scene.masks is not None
+    x, y = place.astype(int)
+    click = Prompts(view, place[None], np.array([int(scene.masks[view, y, x])]))
+    if view in lift.prompts:
+        own = lift.prompts[view]
+        points, labels = np.concatenate([own.points, click.points]), np.concatenate([own.labels, click.labels])
+        click = dataclasses.replace(own, points=points, labels=labels)
+    return tuple({**lift.prompts, view: click}.values())
+
+
+def run_trials(
+    config: Config, scene: Scene, trials: Sequence[Trial], out: Path, seed: int, second: bool
+) -> list[tuple[object, ...]]:
+    """Rows of HEADER, printed as they come.
+
+    Args:
+        second: whether doubtful results are tried again with the click that they ask for.
+    """
     assert scene.masks is not None
     device = build_device(config)
     fitted = None
     rows: list[tuple[object, ...]] = []
     exposures = find_exposures(config, scene)
+
+    def again(lift: LiftRun, fitted: SceneFit, folder: Path) -> str:
+        """The mean IoU with the click that a lift asks for; empty where it asks for none."""
+        prompts = answered(lift, scene)
+        if prompts is None:
+            return ""
+        (folder / "second").mkdir(exist_ok=True)
+        more = LiftRun(lift.config, scene, device, folder / "second", None, exposures, Target("", prompts), lift)
+        masks = more.masks(fitted, more.first_masks())
+        return f"{np.mean([iou(masks[view].pixels, scene.masks[view]) for view in scene.train]):.3f}"
+
     for number, trial in enumerate(trials):
         folder = out / f"{number:02d}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,9 +149,14 @@ def run_trials(config: Config, scene: Scene, trials: Sequence[Trial], out: Path,
         each = [iou(masks[view].pixels, scene.masks[view]) for view in scene.train]
         row = (
             trial.name,
-            *(f"{value:.3f}" for value in (clicked, lift.rows[0][2], lift.rows[-1][2], np.mean(each), np.min(each))),
-            len(lift.rows) - 1,
+            *(
+                f"{value:.3f}"
+                for value in (clicked, lift.notes.rows[0][2], lift.notes.rows[-1][2], np.mean(each), np.min(each))
+            ),
+            len(lift.notes.rows) - 1,
             f"{time.perf_counter() - begun:.0f}",
+            f"{lift.doubt.confidence:.3f}",
+            again(lift, fitted, folder) if second else "",
         )
         rows.append(row)
         print("  ".join(str(value) for value in row), flush=True)
@@ -139,7 +179,7 @@ def run_objects(config: Config, options: Options, out: Path) -> list[tuple[objec
                 dataclasses.replace(trial, name=f"{folder.name} {trial.name.partition(': ')[2]}")
                 for trial in clicks(here, scene, 1, number)
             ]
-            found += run_trials(here, scene, trials, out / folder.name, number)
+            found += run_trials(here, scene, trials, out / folder.name, number, options.second)
         means = [float(str(row[4])) for row in found]
         print(f"{recipe}: mean {np.mean(means):.3f}, worst {np.min(means):.3f}", flush=True)
         rows += found
@@ -154,6 +194,7 @@ class Options:
     recipes: list[str] = dataclasses.field(default_factory=lambda: list(RECIPES))
     count: int = 10
     seed: int = 0
+    second: bool = False
     out: str | None = None
 
 
@@ -170,7 +211,18 @@ def run_scene(config: Config, options: Options, out: Path) -> list[tuple[object,
     if options.trials not in makers:
         raise InputError(f"trials: expected one of {', '.join(makers)}, objects, got {options.trials}")
     trials = list(makers[options.trials]())[: options.count]
-    return run_trials(config, scene, trials, out, options.seed)
+    return run_trials(config, scene, trials, out, options.seed, options.second)
+
+
+def print_doubt(rows: Sequence[tuple[object, ...]], sure: float) -> None:
+    """Print how well doubt tells bad results from good ones, and what second clicks bring."""
+    table = [(float(str(row[4])), float(str(row[8])) < sure, str(row[9])) for row in rows]
+    for name, some in (("under", [t for t in table if t[0] < BAD]), ("from", [t for t in table if t[0] >= BAD])):
+        print(f"in doubt, of those {name} {BAD:g}: {sum(doubtful for _, doubtful, _ in some)} of {len(some)}")
+    both = [(before, float(after)) for before, _, after in table if after]
+    if both:
+        before, after = np.mean(both, axis=0)
+        print(f"with the second click that they ask for: {before:.3f} before, {after:.3f} after ({len(both)} trials)")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -194,6 +246,7 @@ def main(argv: Sequence[str]) -> None:
             rows = run_scene(config, options, folder)
         means = [float(str(row[4])) for row in rows]
         print(f"mean of the means {np.mean(means):.3f}, worst {np.min(means):.3f}")
+        print_doubt(rows, config.lift.sure)
         if options.out is not None:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])

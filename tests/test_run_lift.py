@@ -107,7 +107,7 @@ def iou(first: BoolArray, second: BoolArray) -> float:
 def test_the_click_s_mask_comes_to_all_views(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch) -> None:
     lift = open_lift(ball, monkeypatch, ball.masks, rounds=2)
     lifted(lift)
-    assert [row[0] for row in lift.rows] == [0, 1, 2]
+    assert [row[0] for row in lift.notes.rows] == [0, 1, 2]
     for mask, true in zip(written(lift), ball.masks, strict=True):
         assert iou(mask, true) > 0.8
 
@@ -159,7 +159,7 @@ def test_the_last_good_masks_stay(ball: WrittenScene, monkeypatch: pytest.Monkey
 
     def losing(*args: object) -> dict[int, Projection]:
         found = project(*args)  # type: ignore[arg-type]
-        if len(lift.rows) < 2:
+        if len(lift.notes.rows) < 2:
             return found
         good.extend(written(lift))
         return {v: dataclasses.replace(p, target=np.zeros_like(p.target)) for v, p in found.items()}
@@ -167,7 +167,7 @@ def test_the_last_good_masks_stay(ball: WrittenScene, monkeypatch: pytest.Monkey
     monkeypatch.setattr(lift, "_project", losing)
     with pytest.raises(InputError, match=r"round 2: the target was lost.*clicked in view 1"):
         lifted(lift)
-    assert len(lift.rows) == 2
+    assert len(lift.notes.rows) == 2
     for mask, before, true in zip(written(lift), good, ball.masks, strict=True):
         assert np.array_equal(mask, before)
         assert iou(mask, true) > 0.8

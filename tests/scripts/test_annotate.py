@@ -10,10 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
+from nto3d.cli import compose_config
 from nto3d.config import PromptsConfig
 from nto3d.data.dtu import read_dtu
 from nto3d.data.images import read_image, read_mask
+from nto3d.lift_doubt import write_doubt
+from nto3d.lift_files import write_masks
+from nto3d.run_folder import write_run_config
 from nto3d.segment.prompts import read_prompts
+from nto3d.stages.doubt import Doubt
 from tests.helpers import write_dtu_scene
 from tests.scripts.conftest import ROOT, Script
 
@@ -179,3 +184,104 @@ def test_a_damaged_file_is_not_added_to(
     shutil.copy(ball / "image" / "000.png", here / "clicks.json")
     assert script("annotate", f"scene={ball}", "points=[[48,36]]", "out=clicks.json", "add=true") == 2
     assert "clicks.json: expected prompts as JSON" in capfd.readouterr().err
+
+
+def doubtful_run(ball: Path, here: Path, *overrides: str, objects: tuple[str, ...] = ()) -> Path:
+    """The folder of a run with masks that are in doubt in view 2."""
+    run = here / "run"
+    config = compose_config([f"scene.path={ball}", "scene=dtu", f"output={run}", *overrides])
+    for folder in [run / "objects" / name for name in objects] or [run]:
+        (folder / "lift").mkdir(parents=True)
+        write_doubt(folder, Doubt(0.7, 2, np.array([40.0, 30.0])), config.scene.downscale)
+        mask = np.zeros((72 // config.scene.downscale, 96 // config.scene.downscale), dtype=bool)
+        mask[10:20, 10:30] = True
+        write_masks(folder / "masks", {2: mask})
+    write_run_config(run, config)
+    return run
+
+
+def test_the_place_that_a_run_asks_about(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert script("annotate", f"scene={ball}", "view=1", "points=[[48,36]]") == 0
+    run = doubtful_run(ball, here)
+    assert script("annotate", "suggest=true", f"run={run}", "overlay=asked.png") == 0
+    shown = capfd.readouterr().out
+    assert "confidence 0.70" in shown
+    assert "view 2 at [40, 30]" in shown
+    changed = tinted(here / "asked.png", ball / "image" / "002.png")
+    assert changed[12:18, 12:28].mean() > 0.9
+    assert changed[30, 40]
+    assert not changed[50:, 60:].any()
+    before = (ball / "prompts.json").read_text()
+    for answer, label in (("no", 0), ("yes", 1)):
+        (ball / "prompts.json").write_text(before)
+        assert script("annotate", "suggest=true", f"run={run}", f"answer={answer}") == 0
+        scene = read_dtu(ball)
+        first, second = read_prompts(PromptsConfig(), ball, scene, 1)
+        assert (first.view, first.points.tolist(), first.labels.tolist()) == (1, [[48.0, 36.0]], [1])
+        assert (second.view, second.points.tolist(), second.labels.tolist()) == (2, [[40.0, 30.0]], [label])
+        assert second.targeted == bool(label)
+
+
+def test_an_answer_joins_the_clicks_of_its_view(script: Script, ball: Path, here: Path) -> None:
+    run = doubtful_run(ball, here, "prompts.view=2", "prompts.points=[[48,36]]", "scene.downscale=2")
+    assert script("annotate", "suggest=true", f"run={run}", "answer=no", "out=clicks.json") == 0
+    (frame,) = json.loads((here / "clicks.json").read_text())["frames"]
+    assert frame == {"index": 2, "point": [[48, 36], [80.5, 60.5]], "label": [1, 0]}
+
+
+def test_an_answer_about_one_of_several_objects(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert script("annotate", f"scene={ball}", "view=1", "points=[[48,36]]", "object=cup") == 0
+    assert script("annotate", f"scene={ball}", "view=1", "points=[[50,40]]", "object=can", "add=true") == 0
+    run = doubtful_run(ball, here, objects=("cup", "can"))
+    capfd.readouterr()
+    assert script("annotate", "suggest=true", f"run={run}") == 2
+    assert "object is missing" in capfd.readouterr().err
+    assert script("annotate", "suggest=true", f"run={run}", "object=can", "answer=no") == 0
+    frames = json.loads((ball / "prompts.json").read_text())["frames"]
+    assert [(frame["object"], frame["index"], frame["label"]) for frame in frames] == [
+        ("cup", 1, [1]),
+        ("can", 1, [1]),
+        ("can", 2, [0]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("suggest=true",), "run is missing"),
+        (("suggest=true", "run=nowhere"), "expected the folder of a run"),
+        (("suggest=true", "run=RUN", "view=1", "points=[[1,1]]"), "neither scene, points nor box"),
+        (("run=RUN",), "expected suggest=true"),
+        (("suggest=true", "run=RUN", "answer=maybe"), "answer"),
+        (("suggest=true", "run=RUN", "object=cup"), "doubt.json"),
+        (("suggest=true", "run=RUN", "answer=no"), "the run did not read it"),
+        (("suggest=true", "run=RUN", "overlay=a.gif"), "overlay"),
+    ],
+)
+def test_what_is_wrong_with_a_question_is_one_line(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    (ball / "prompts.json").write_text('{"frames": [{"index": 0, "point": [[5, 5]]}]}')
+    run = doubtful_run(ball, here, "prompts.view=2", "prompts.points=[[48,36]]")
+    capfd.readouterr()
+    assert script("annotate", *(argument.replace("RUN", str(run)) for argument in arguments)) == 2
+    error = capfd.readouterr().err.strip()
+    assert words in error
+    assert len(error.splitlines()) == 1
+
+
+def test_negative_points_alone_need_another_view(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    negative = (f"scene={ball}", "view=2", "points=[[5,5]]", "labels=[0]")
+    assert script("annotate", *negative, "add=true") == 2
+    assert "labels: expected at least one 1" in capfd.readouterr().err
+    assert not (ball / "prompts.json").exists()
+    assert script("annotate", f"scene={ball}", "view=0", "points=[[48,36]]") == 0
+    assert script("annotate", *negative, "add=true") == 0
+    assert "no mask" in capfd.readouterr().out
+    assert [prompts.targeted for prompts in read_prompts(PromptsConfig(), ball, read_dtu(ball), 1)] == [True, False]

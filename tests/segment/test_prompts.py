@@ -124,6 +124,15 @@ def test_the_scene_s_own_file_is_the_default(tmp_path: Path) -> None:
         read_prompts(click(points=[[7, 8]], file="other.json"), tmp_path, scene, 1)
 
 
+def test_a_frame_may_say_no_more_than_what_is_no_part_of_it(folder: Path, scene: Scene, tmp_path: Path) -> None:
+    text = '{"frames": [{"index": 2, "point": [[3, 4]], "label": [0]}, {"index": 0, "point": [[5, 6]]}]}'
+    first, second = from_text(text, folder, scene, tmp_path)
+    assert (first.view, first.targeted, second.view, second.targeted) == (0, True, 2, False)
+    alone = '{"frames": [{"index": 2, "point": [[3, 4]], "label": [0]}, {"index": 0, "point": [[5, 6]], "label": [0]}]}'
+    with pytest.raises(InputError, match=r"frames\[0\]\.label: expected at least one 1"):
+        from_text(alone, folder, scene, tmp_path)
+
+
 FRAME = '{"index": 0, "point": [[3, 4]], "label": [1]}'
 
 
@@ -287,7 +296,7 @@ def test_a_click_on_one_object_is_a_negative_one_of_the_others() -> None:
     boxed = Prompts(2, np.zeros((0, 2)), np.zeros(0, np.int64), box=np.array([0.0, 0.0, 5.0, 5.0]))
     others = beside({"cup": [cup], "jug": [jug, elsewhere, boxed]}, "cup")
     assert [some.view for some in others] == [0, 1]  # a box points at no place
-    assert all((some.labels == 1).all() for some in others)
+    assert all((some.labels == 0).all() for some in others)
     found = refusing(cup, others)
     assert found.points.tolist() == [[3, 4], [9, 9], [20, 4]]  # not where it would contradict, or say nothing new
     assert found.labels.tolist() == [1, 0, 0]

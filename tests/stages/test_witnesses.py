@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nto3d.geometry.cameras import project
 from nto3d.stages.reproject import Projection
-from nto3d.stages.witnesses import transferred, weights
+from nto3d.stages.witnesses import completed, on_surface, transferred, weights
 from nto3d.types import BoolArray, Cameras, Mask, Prompts
 from tests.helpers import ring_cameras
 from tests.stages.ball import RADIUS, look
@@ -68,6 +70,34 @@ def test_negative_points_go_along(cameras: Cameras, seen: dict[int, Projection])
     points = np.concatenate([click(seen[0]).points, click(seen[0]).points + [4.0, 0.0]])
     found = transferred(Prompts(0, points, np.array([1, 0])), cameras, seen, 1)[0]
     assert found.labels.tolist() == [1, 0]
+
+
+def test_clicks_of_other_views_come_along(cameras: Cameras, seen: dict[int, Projection]) -> None:
+    negative = Prompts(1, click(seen[1]).points + [6.0, 0.0], np.array([0]))
+    found = transferred(click(seen[0]), cameras, seen, 3, [negative])
+    assert found[0].labels.tolist() == [1, 0]
+    both = completed(click(seen[0]), cameras, seen, [negative])
+    assert both is not None
+    assert both.labels.tolist() == [1, 0]
+    (place,) = on_surface(negative, cameras, seen[1])
+    expected, _ = project(cameras.intrinsics[0], cameras.cam_to_world[0], place)
+    np.testing.assert_allclose(both.points[1], expected, atol=1e-6)
+
+
+def test_clicks_on_the_far_side_do_not_come_along(cameras: Cameras, seen: dict[int, Projection]) -> None:
+    behind = Prompts(8, click(seen[8]).points, np.array([0]))
+    assert completed(click(seen[0]), cameras, seen, [behind]) is None
+    assert completed(click(seen[0]), cameras, seen, []) is None
+
+
+def test_a_negative_click_on_what_stands_in_front_is_no_place_of_the_surface(
+    cameras: Cameras, seen: dict[int, Projection]
+) -> None:
+    middle = click(seen[0]).points
+    prompts = Prompts(0, np.concatenate([middle, middle]), np.array([1, 0]))
+    hidden = replace(seen[0], differs=np.ones(SIZE, dtype=bool))
+    assert np.isfinite(on_surface(prompts, cameras, seen[0])).all()
+    assert np.isfinite(on_surface(prompts, cameras, hidden)).all(axis=1).tolist() == [True, False]
 
 
 def test_a_wrong_mask_counts_less() -> None:
