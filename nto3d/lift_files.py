@@ -22,7 +22,7 @@ from nto3d.evaluate.masks import iou
 from nto3d.files import write_atomic
 from nto3d.lift_doubt import read_doubt
 from nto3d.report.lift import LiftRound, prompt_picture, shown_views
-from nto3d.run_folder import LIFT_NAME, MASKS_NAME, OBJECTS_NAME, ROUND_NAMES, ROUNDS_NAME, TENSORBOARD_NAME
+from nto3d.run_folder import DOUBT_NAME, LIFT_NAME, MASKS_NAME, OBJECTS_NAME, ROUND_NAMES, ROUNDS_NAME, TENSORBOARD_NAME
 from nto3d.segment.precomputed import given_masks
 from nto3d.stages.refine import ViewMask
 from nto3d.stages.reproject import enlarged
@@ -167,8 +167,9 @@ def lift_metrics(folders: Iterable[Path], scene: Scene, masks: BoolArray) -> dic
     metrics = {
         "lift_rounds": float(max(len(rows) for rows in each) - 1),
         "lift_seconds": max(rows[max(rows)]["seconds"] for rows in each),
-        "lift_confidence": min(read_doubt(folder).confidence for folder in folders),
     }
+    if all((folder / DOUBT_NAME).exists() for folder in folders):  # older versions wrote none
+        metrics["lift_confidence"] = min(read_doubt(folder).confidence for folder in folders)
     if scene.masks is not None:
         metrics["lift_mask_iou"] = float(np.mean([iou(masks[view], scene.masks[view]) for view in scene.train]))
     return metrics

@@ -64,7 +64,7 @@ def test_what_lies_under_clicks_on_others_is_refused() -> None:
     opacity[:, :5] = 0.0  # no surface
     seen = {view: Projection(view, 0 * depth, depth, opacity, depth < 0) for view in (0, 1)}
     own = {0: Prompts(0, np.array([[15.0, 10.0], [25.0, 10.0]]), np.array([1, 0]))}
-    others = (Prompts(1, np.array([[20.0, 12.0], [2.0, 12.0]]), np.array([1, 1])),)
+    others = (Prompts(1, np.array([[20.0, 12.0], [2.0, 12.0]]), np.array([0, 0])),)
     positive, negative = _clicked(cameras, seen, {}, {}, own, others)
     assert (len(positive), len(negative)) == (1, 2)
     np.testing.assert_allclose(np.linalg.norm(negative[0] - cameras.centers[0]), 3.0, rtol=1e-5)
