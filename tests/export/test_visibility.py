@@ -120,3 +120,13 @@ def test_a_checkpoint_keeps_it(tmp_path: Path, with_masks: bool) -> None:
         blank = Sight(ring(5), np.zeros_like(shown)).state_dict()["shown"]
         assert isinstance(blank, torch.Tensor)
         assert len(blank) < 100  # compressed
+
+
+def test_a_view_that_shows_nothing_of_the_target_sees_nothing() -> None:
+    """As where something hides all of it."""
+    cameras, shown = ring(3), np.ones((3, *SIZE), dtype=bool)
+    shown[1] = False
+    others = Cameras(cameras.intrinsics[[0, 2]], cameras.cam_to_world[[0, 2]], SIZE)
+    counts = count_views(ball(), Sight(cameras, shown))
+    assert counts.max() > 0
+    np.testing.assert_array_equal(counts, count_views(ball(), Sight(others)))
