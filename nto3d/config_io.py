@@ -89,10 +89,11 @@ def parse_options(kind: type[Options], argv: Sequence[str]) -> Options:
     for override in parse_overrides(argv):
         if override.key_or_group not in known:
             raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(known)}")
-        value = override.value()
-        if isinstance(tree[override.key_or_group], ListConfig) and not isinstance(value, list):
+        key, value = override.key_or_group, override.value()
+        listed = not OmegaConf.is_missing(tree, key) and isinstance(tree[key], ListConfig)
+        if listed and not isinstance(value, list):
             value = [value]  # one of a list, without its brackets
-        OmegaConf.update(tree, override.key_or_group, value)
+        OmegaConf.update(tree, key, value)
     options = OmegaConf.to_object(tree)
     assert isinstance(options, kind)
     return options

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import MISSING
 
 from nto3d.cli import CONFIG_FOLDER
 from nto3d.config import Backend, Config, MaskUse, Reader, SegmenterName
@@ -28,6 +29,7 @@ class Listed:
     """Options of a script."""
 
     recipes: list[str] = field(default_factory=lambda: ["all"])
+    name: str = MISSING
 
 
 def composed(*overrides: str) -> Config:
@@ -141,9 +143,9 @@ def test_a_noun_needs_a_target() -> None:
 
 
 def test_one_value_of_a_script_s_list_needs_no_brackets() -> None:
-    assert parse_options(Listed, ["recipes=patchwork"]).recipes == ["patchwork"]
-    assert parse_options(Listed, ["recipes=[a,b]"]).recipes == ["a", "b"]
-    assert parse_options(Listed, []).recipes == ["all"]
+    assert parse_options(Listed, ["recipes=patchwork", "name=x"]) == Listed(["patchwork"], "x")
+    assert parse_options(Listed, ["recipes=[a,b]", "name=x"]).recipes == ["a", "b"]
+    assert parse_options(Listed, ["name=x"]).recipes == ["all"]
 
 
 def test_every_number_has_a_range() -> None:
