@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from hydra.core.config_store import ConfigStore
@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -84,14 +84,19 @@ def parse_options(kind: type[Options], argv: Sequence[str]) -> Options:
     Raises:
         InputError: an unknown key, a wrong type, or something that is missing.
     """
-    tree = OmegaConf.structured(kind)
-    known = list(tree)
-    for override in parse_overrides(argv):
-        if override.key_or_group not in known:
-            raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(known)}")
-        key, value = override.key_or_group, override.value()
-        listed = not OmegaConf.is_missing(tree, key) and isinstance(tree[key], ListConfig)
-        if listed and not isinstance(value, list):
+    tree, hints = OmegaConf.structured(kind), get_type_hints(kind)
+    for argument in argv:
+        key, equals, raw = argument.partition("=")
+        hint = hints.get(key)
+        if hint in (str, str | None) and equals and raw != "null" and raw[:1] not in ("'", '"'):
+            # Text as it stands: a name such as 2_0 is no number, and Hydra's grammar knows few letters
+            OmegaConf.update(tree, key, raw)
+            continue
+        (override,) = parse_overrides([argument])
+        if hint is None:
+            raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(hints)}")
+        value = override.value()
+        if any(get_origin(some) is list for some in (hint, *get_args(hint))) and not isinstance(value, list | None):
             value = [value]  # one of a list, without its brackets
         OmegaConf.update(tree, key, value)
     options = OmegaConf.to_object(tree)

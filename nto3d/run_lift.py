@@ -57,10 +57,11 @@ FEWEST = 16  # pixels, over all views, below which the target counts as lost
 
 @dataclass(frozen=True)
 class Target:
-    """One of several objects.
+    """What a lift is after.
 
     Attributes:
-        name: of it. prompts: one a view, in pixels of the scene. others: negative ones, on the other objects.
+        name: of it, "" for the only object. prompts: one a view, in pixels of the scene.
+        others: negative ones, on the other objects.
     """
 
     name: str
@@ -196,7 +197,8 @@ class LiftRun:
         """How far the masks are to be believed."""
         targets, against = (None, None) if self.whole is None else (self.whole.targets, self.whole.against)
         views = self.scene.train
-        clicked = [on_surface(some, self.scene.cameras, fitted.seen[some.view]) for some in self.prompts.values()]
+        clicks = (*self.prompts.values(), *self.others)
+        clicked = [on_surface(some, self.scene.cameras, fitted.seen[some.view]) for some in clicks]
         known = np.concatenate([np.zeros((0, 3)), *clicked])
         known = known[np.isfinite(known).all(axis=1)]
         return find_doubt(masks, targets, against, fitted.seen, self.cameras, self.scene.images, views, known)
@@ -216,7 +218,7 @@ class LiftRun:
             again = completed(prompts, self.scene.cameras, seen, further)
             if again is not None:
                 asked[view] = again
-            for other in transferred(prompts, self.scene.cameras, seen, each, further):
+            for other in transferred(prompts, self.scene.cameras, seen, each, further, self.views):
                 if other.view not in clicked:
                     asked.setdefault(other.view, other)
         if self.noun is not None:

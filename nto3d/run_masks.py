@@ -200,10 +200,11 @@ def _together(
     labels = None
     if len(apart) > 1:
         small = [{view: shrunk(m.pixels, lift.cameras.size) for view, m in found.items()} for found in apart.values()]
-        labels, missing = label_surface(lift.cameras, fitted.seen, small)
-        if missing:
-            names = list(apart)
-            raise InputError(f"object {names[missing[0]]}: the others have all of its surface: point at each of them")
+        train = {view: fitted.seen[view] for view in scene.train}  # nothing is learned of the other views
+        labels, missing = label_surface(lift.cameras, train, small)
+        for name in (list(apart)[number] for number in missing):
+            why = "the others have all of its surface" if each[name][list(scene.train)].any() else "its masks are empty"
+            raise InputError(f"object {name}: {why}: point at it in more views, or give a box with its click")
     return masks, hidden, Objects(labels, {name: Sight.of(scene.cameras, scene.train, m) for name, m in each.items()})
 
 

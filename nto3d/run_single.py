@@ -113,6 +113,8 @@ def target_mask(config: Config, scene: Scene) -> tuple[BoolArray, Prompts | None
         if view not in asked and (asked or finder is None):
             raise InputError(f"prompts: expected one in view {view} (scene.view), got some in views {sorted(asked)}")
         prompts = asked.get(view)
+        if prompts is not None and not prompts.targeted:
+            raise InputError(f"prompts: expected a point of label 1 or a box in view {view} (scene.view), got neither")
         if finder is not None:
             clicks = [] if prompts is None else [prompts]
             mask = Noun(finder, scene, str(config.prompts.text)).first(clicks, [view], 1)[view].pixels

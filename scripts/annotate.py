@@ -38,15 +38,21 @@ import numpy as np  # noqa: E402
 from nto3d.cli import guarded  # noqa: E402
 from nto3d.config import MaskUse, PromptsConfig, SceneConfig  # noqa: E402
 from nto3d.config_io import parse_options  # noqa: E402
-from nto3d.data.images import read_mask  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.lift_doubt import read_doubt  # noqa: E402
-from nto3d.run_folder import MASKS_NAME, OBJECTS_NAME, load_run_config  # noqa: E402
+from nto3d.lift_question import add_answer, read_question  # noqa: E402
 from nto3d.segment.prompt_file import FILE_NAME, UNNAMED, check_name, write_prompts  # noqa: E402
 from nto3d.segment.prompt_values import Keys, check_positive, make_prompts  # noqa: E402
-from nto3d.segment.prompts import Objects, check_inside, file_size, read_unreduced, to_scene_pixels  # noqa: E402
+from nto3d.segment.prompts import (  # noqa: E402
+    IMAGE_FOLDERS,
+    ObjectPrompts,
+    check_apart,
+    check_inside,
+    file_size,
+    read_unreduced,
+    to_scene_pixels,
+)
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts, Scene  # noqa: E402
 
 LONGEST = 900  # pixels that small pictures are enlarged towards
@@ -97,8 +103,10 @@ def read_options(argv: Sequence[str]) -> Options:
     if options.suggest:
         if options.run is None:
             raise InputError("run is missing: give the run whose masks are in doubt as run=FOLDER")
-        if options.scene or options.points is not None or options.box is not None:
-            raise InputError("suggest: expected run=FOLDER and neither scene, points nor box, which the run knows")
+        given = {argument.partition("=")[0] for argument in argv}
+        foreign = sorted(given - {"suggest", "run", "answer", "object", "out", "overlay", "overwrite"})
+        if foreign:
+            raise InputError(f"{foreign[0]}: cannot be given with suggest=true, the run knows it")
         return options
     if options.run is not None or options.answer is not None:
         raise InputError("run, answer: expected suggest=true with them")
@@ -171,7 +179,7 @@ def write_picture(path: Path, picture: ByteArray) -> None:
     write_atomic(path, data.tobytes())
 
 
-def others(options: Options, path: Path, scene: Scene) -> Objects:
+def others(options: Options, path: Path, scene: Scene) -> ObjectPrompts:
     """What the file holds already, in pixels of the picture files; empty where it is to be replaced.
 
     Raises:
@@ -184,7 +192,7 @@ def others(options: Options, path: Path, scene: Scene) -> Objects:
     return read_unreduced(PromptsConfig(file=str(path)), Path(options.scene), scene, options.downscale)
 
 
-def added(kept: Objects, name: str | None, prompts: Prompts) -> Objects:
+def added(kept: ObjectPrompts, name: str | None, prompts: Prompts) -> ObjectPrompts:
     """The objects with a view's prompts of one of them, in the place of what was there for both.
 
     Raises:
@@ -201,46 +209,42 @@ def added(kept: Objects, name: str | None, prompts: Prompts) -> Objects:
 
 
 def suggest(options: Options) -> int:
-    """Show where a click would tell most of a run's masks, and add it if there is an answer.
-
-    Raises:
-        InputError: there is no such run or object, or the prompts file is another one.
-    """
-    run = Path(str(options.run))
-    config = load_run_config(run)
-    lifted = run if options.object is None else run / OBJECTS_NAME / check_name(options.object, "object")
-    if options.object is None and (run / OBJECTS_NAME).is_dir():
-        names = sorted(path.name for path in (run / OBJECTS_NAME).iterdir())
-        raise InputError(f"object is missing: the run has several, expected object= and one of {', '.join(names)}")
-    doubt = read_doubt(lifted)
-    if doubt.view is None or doubt.point is None:
-        print(f"{run}: confidence {doubt.confidence:.2f}, there is no place where a click would help")
+    """Show where a click would tell most of a run's masks, and add it if there is an answer."""
+    question = read_question(Path(str(options.run)), options.object)
+    doubt, config, click = question.doubt, question.config, question.click
+    sure = "sure enough" if doubt.confidence >= config.lift.sure else "in doubt"
+    print(f"{question.folder}: confidence {doubt.confidence:.2f}, {sure} (lift.sure={config.lift.sure:g})")
+    if click is None:
+        print("there is no place where a click would help")
         return 0
-    scene = load_scene(dataclasses.replace(config.scene, masks=MaskUse.none))
-    folder, downscale = Path(config.scene.path), config.scene.downscale
-    click = Prompts(doubt.view, np.array([doubt.point]), np.array([int(options.answer is not False)]))
-    mask = read_mask(lifted / MASKS_NAME / f"{doubt.view:03d}.png")
-    shown = draw(scene.images[doubt.view], mask, to_scene_pixels(click, mask.shape, downscale), options.answer is None)
-    write_picture(Path(options.overlay), shown)
-    place = f"view {doubt.view} at [{doubt.point[0]:g}, {doubt.point[1]:g}]"
-    print(f"{options.overlay}: confidence {doubt.confidence:.2f}, a click would tell most in {place}")
+    scene, mask = question.load()
+    check_overlay(options, Path(config.scene.path))
+    labelled = dataclasses.replace(click, labels=np.array([int(options.answer is not False)]))
+    reduced = to_scene_pixels(labelled, mask.shape, config.scene.downscale)
+    if options.answer is not None:
+        out = Path(options.out) if options.out is not None else None
+        path = add_answer(question, scene, options.answer, out, options.overwrite)
+        instead = "" if config.prompts.view is None else " in the place of prompts.view and all else that points"
+        print(f"{path}: has the click; train again with prompts.file={path}{instead}")
+    write_picture(Path(options.overlay), draw(scene.images[click.view], mask, reduced, options.answer is None))
+    x, y = click.points[0]
+    print(f"{options.overlay}: a click would tell most in view {click.view} at [{x:g}, {y:g}]")
     if options.answer is None:
         print("is it part of the object? answer=yes or answer=no adds the click")
-        return 0
-    objects = read_unreduced(config.prompts, folder, scene, downscale)
-    name = options.object if options.object in objects else None
-    source = Path(config.prompts.file) if config.prompts.file is not None else folder / FILE_NAME
-    out = Path(options.out) if options.out is not None else source
-    if out.exists() and not options.overwrite and (out != source or config.prompts.view is not None):
-        raise InputError(f"{out}: is there already, and the run did not read it: overwrite=true replaces it")
-    before = [frame for frame in objects.get(name, ()) if frame.view == doubt.view]
-    for frame in before:
-        points, labels = np.concatenate([frame.points, click.points]), np.concatenate([frame.labels, click.labels])
-        click = dataclasses.replace(frame, points=points, labels=labels)
-    objects = added(objects, name, click)
-    write_prompts(out, objects)
-    print(f"{out}: {len(objects[name])} view(s); train again with prompts.file={out}")
     return 0
+
+
+def check_overlay(options: Options, folder: Path) -> None:
+    """Whether the overlay would replace something else.
+
+    Raises:
+        InputError: it would be a picture or mask of the scene, or the prompts file.
+    """
+    path = Path(options.overlay).resolve()
+    if path.parent in {(folder / name).resolve() for name in (*IMAGE_FOLDERS, "mask")}:
+        raise InputError(f"overlay: expected a file outside of the scene's pictures and masks, got {options.overlay}")
+    if options.out is not None and path == Path(options.out).resolve():
+        raise InputError(f"overlay: expected another file than out={options.out}")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -257,6 +261,8 @@ def main(argv: Sequence[str]) -> int:
     check_inside(prompts, len(scene.cameras), file_size(folder, scene, options.downscale), keys)
     objects = added(others(options, out, scene), name, prompts)
     own = next(frames for frames in objects.values() if any(frame is prompts for frame in frames))
+    check_apart(objects, str(out))
+    check_overlay(options, folder)
     if not any(frame.targeted for frame in own):
         check_positive(prompts.labels, keys)
     reduced = to_scene_pixels(prompts, scene.cameras.size, options.downscale)

@@ -46,6 +46,7 @@ from nto3d.evaluate.damage import DAMAGES  # noqa: E402
 from nto3d.evaluate.masks import iou  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.run_lift import LiftRun, Target  # noqa: E402
+from nto3d.segment.prompts import with_click  # noqa: E402
 from nto3d.stages.scene import SceneFit  # noqa: E402
 from nto3d.types import Mask, Prompts, Scene  # noqa: E402
 
@@ -100,11 +101,7 @@ def answered(lift: LiftRun, scene: Scene) -> tuple[Prompts, ...] | None:
     assert scene.masks is not None
     x, y = place.astype(int)
     click = Prompts(view, place[None], np.array([int(scene.masks[view, y, x])]))
-    if view in lift.prompts:
-        own = lift.prompts[view]
-        points, labels = np.concatenate([own.points, click.points]), np.concatenate([own.labels, click.labels])
-        click = dataclasses.replace(own, points=points, labels=labels)
-    return tuple({**lift.prompts, view: click}.values())
+    return with_click(list(lift.prompts.values()), click)
 
 
 def run_trials(

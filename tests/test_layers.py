@@ -35,7 +35,7 @@ TIERS = (
     {"build"},
     {"build_segmenter", "build_start", "build_single", "build_train_mcc"},
     {"lift_doubt"},
-    {"lift_files", "lift_record"},
+    {"lift_files", "lift_record", "lift_question"},
     {"lift_notes"},
     {"run_lift", "run_single", "run_train_mcc"},
     {"run_masks"},

@@ -23,7 +23,7 @@ from nto3d.types import FloatArray, Prompts, Scene
 IMAGE_FOLDERS = ("image", "images")  # where a scene's picture files lie
 
 
-Objects = dict[str | None, tuple[Prompts, ...]]  # by name; None: the only object, without one
+ObjectPrompts = dict[str | None, tuple[Prompts, ...]]  # by name; None: the only object, without one
 
 
 def read_prompts(config: PromptsConfig, scene_path: Path, scene: Scene, downscale: int) -> tuple[Prompts, ...]:
@@ -39,7 +39,7 @@ def read_prompts(config: PromptsConfig, scene_path: Path, scene: Scene, downscal
     return next(iter(objects.values()))
 
 
-def read_objects(config: PromptsConfig, scene_path: Path, scene: Scene, downscale: int) -> Objects:
+def read_objects(config: PromptsConfig, scene_path: Path, scene: Scene, downscale: int) -> ObjectPrompts:
     """What points at the targets, from the command line or from a file.
 
     Args:
@@ -60,7 +60,7 @@ def read_objects(config: PromptsConfig, scene_path: Path, scene: Scene, downscal
     return {name: tuple(to_scene_pixels(some, size, downscale) for some in frames) for name, frames in objects.items()}
 
 
-def read_unreduced(config: PromptsConfig, scene_path: Path, scene: Scene, downscale: int) -> Objects:
+def read_unreduced(config: PromptsConfig, scene_path: Path, scene: Scene, downscale: int) -> ObjectPrompts:
     """As `read_objects`, but in pixels of the picture files."""
     frames = _from_command_line(config)
     if frames is None and config.file is None and config.text is not None:
@@ -76,11 +76,56 @@ def read_unreduced(config: PromptsConfig, scene_path: Path, scene: Scene, downsc
             )
         frames = read_frames(path)
     size = file_size(scene_path, scene, downscale)
-    objects: Objects = {}
+    objects: ObjectPrompts = {}
     for frame in frames:
         check_inside(frame.prompts, len(scene.cameras), size, frame.keys)
         objects[frame.name] = (*objects.get(frame.name, ()), frame.prompts)
+    check_apart(objects, "prompts" if config.view is not None else str(_path(config, scene_path)))
     return objects
+
+
+def was_read(config: PromptsConfig, scene_path: Path) -> Path | None:
+    """The file that prompts come from; None where they come from the command line, or there is a noun."""
+    from_file = config.view is None and (config.file is not None or config.text is None)
+    return _path(config, scene_path) if from_file else None
+
+
+def check_apart(objects: Mapping[str | None, Sequence[Prompts]], where: str) -> None:
+    """Whether no two objects have a positive click on the same pixel.
+
+    Args:
+        where: the prompts come from.
+
+    Raises:
+        InputError: two have.
+    """
+    taken: dict[tuple[int, ...], str | None] = {}
+    for name, frames in objects.items():
+        for prompts in frames:
+            for x, y in np.floor(prompts.points[prompts.labels == 1] + 0.5).astype(int):
+                other = taken.setdefault((prompts.view, int(x), int(y)), name)
+                if other != name:
+                    raise InputError(
+                        f"{where}: expected positive clicks of {other} and {name} on different pixels, "
+                        f"both have [{x}, {y}] in view {prompts.view}"
+                    )
+
+
+def with_click(frames: Sequence[Prompts], click: Prompts) -> tuple[Prompts, ...]:
+    """An object's prompts and one more click [1, 2], which replaces one on the same pixel; a box grows to hold it."""
+    joined = click
+    for prompts in frames:
+        if prompts.view != click.view:
+            continue
+        other = (np.floor(prompts.points + 0.5) != np.floor(click.points + 0.5)).any(axis=1)
+        box = prompts.box
+        if box is not None and click.labels[0] == 1:
+            box = np.concatenate([np.minimum(box[:2], click.points[0]), np.maximum(box[2:], click.points[0])])
+        points = np.concatenate([prompts.points[other], click.points])
+        labels = np.concatenate([prompts.labels[other], click.labels])
+        joined = dataclasses.replace(prompts, points=points, labels=labels, box=box)
+    found = [*(prompts for prompts in frames if prompts.view != click.view), joined]
+    return tuple(sorted(found, key=lambda prompts: prompts.view))
 
 
 def _path(config: PromptsConfig, scene_path: Path) -> Path:

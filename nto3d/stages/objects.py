@@ -100,8 +100,10 @@ def extract_objects(
 ) -> dict[str, Mesh]:
     """A mesh of each object by its name, world units; closed ones do not intersect each other.
 
+    An object without surface is left out, and the log says so.
+
     Raises:
-        InputError: there is no surface of an object.
+        InputError: there is no surface of any.
     """
     borders = None if objects.labels is None else split_solid(model, objects.labels)
     meshes = {}
@@ -111,7 +113,9 @@ def extract_objects(
         try:
             meshes[name] = extract_mesh(model, world_from_normalized, config, sight, part)
         except InputError as error:
-            raise InputError(f"object {name}: {error}") from error
+            log.warning("object %s has no mesh (%s): point at it in more views, or give a box", name, error)
+    if not meshes:
+        raise InputError(f"none of the objects has a surface: {', '.join(objects.names)}")
     return meshes
 
 

@@ -19,7 +19,7 @@ from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 FEWEST_CELLS, MOST_CELLS = 32, 192  # along an axis of [-1, 1]^3; between them, a cell is as large as a pixel
 REACH = 1.0  # cells: standard deviation of the blur that lets a vote count for its neighbours
 LEAST_VOTES = 0.05
-COARSE = 4  # cells that are one where views are counted
+COARSE = 4  # cells that are one where views are counted: a view's pixels do not hit every cell of a surface
 MOST, FEWEST = 0.5, 2  # share of the other views that see a place, and how many they are at least
 
 
@@ -41,9 +41,8 @@ class SurfaceVotes:
         inside = mask[valid]
         for label in (0, 1):
             np.add.at(self._votes[label].reshape(-1), flat[inside == bool(label)], weight)
-        self._views[tuple(np.unique(cells[valid] // COARSE, axis=0).T)] += int(
-            np.sign(weight)
-        )  # a vote may be taken back
+        sign = 1 if weight > 0.0 else -1  # a vote may be taken back
+        self._views[tuple(np.unique(cells[valid] // COARSE, axis=0).T)] += sign
         self._blurred = None
 
     def ask(self, seen: Projection) -> FloatArray:

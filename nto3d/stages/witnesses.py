@@ -23,20 +23,26 @@ OWN = 2.0  # how much a mask counts that the user pointed at, beside that of ano
 
 
 def transferred(
-    prompts: Prompts, cameras: Cameras, seen: Mapping[int, Projection], count: int, further: Sequence[Prompts] = ()
+    prompts: Prompts,
+    cameras: Cameras,
+    seen: Mapping[int, Projection],
+    count: int,
+    further: Sequence[Prompts] = (),
+    views: Sequence[int] | None = None,
 ) -> list[Prompts]:
     """A view's clicks in the nearest other views that see them.
 
     Args:
         prompts: points in pixels of the whole pictures. cameras: of the whole pictures.
         seen: what the geometry shows in each view. count: of views at the most. further: clicks of other views.
+        views: that may be asked; None: all in `seen`.
 
     Returns:
         Prompts with points alone; those in which no positive point is in sight are left out.
     """
     points, labels = _places([prompts, *further], cameras, seen)
     found: list[Prompts] = []
-    for view in _nearest(cameras, prompts.view, list(seen)):
+    for view in _nearest(cameras, prompts.view, list(seen) if views is None else views):
         if len(found) == count:
             break
         xy, in_sight = _sighted(points, cameras, seen[view])

@@ -148,6 +148,12 @@ def test_one_value_of_a_script_s_list_needs_no_brackets() -> None:
     assert parse_options(Listed, ["name=x"]).recipes == ["all"]
 
 
+@pytest.mark.parametrize("text", ["2_0", "true", "1e3", "чашка", "a b", "a=b", "[a]", "{x}", "a,b"])
+def test_text_of_a_script_is_taken_as_it_stands(text: str) -> None:
+    assert parse_options(Listed, [f"name={text}"]).name == text
+    assert parse_options(Listed, [f"name='{text}'"]).name == text
+
+
 def test_every_number_has_a_range() -> None:
     from nto3d.config_check import _RANGES
 

@@ -24,12 +24,13 @@ from nto3d.data.load import load_scene
 from nto3d.evaluate.masks import iou
 from nto3d.evaluate.overlap import share_in_common
 from nto3d.export.mesh_io import read_mesh
+from nto3d.lift_doubt import read_doubt
 from nto3d.stages.scene import SceneFit
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
 from tests.halves import write_halves
 from tests.scripts.conftest import ROOT
 
-VIEWS, CLICKED = 12, 3
+VIEWS, CLICKED, HELD_OUT = 12, 3, 4
 SIZE = (48, 64)
 # Geometry that is right from the start
 BALL = ("field.start=sphere", "field.sphere_radius=0.5", "field.init_inv_std=100", "lift.scene_steps=1")
@@ -85,6 +86,8 @@ def write_clicks(path: Path, masks: dict[str, BoolArray], names: list[str | None
     for name, mask in zip(names, masks.values(), strict=False):
         frame: dict[str, object] = {"index": CLICKED, "point": [middle(mask[CLICKED])]}
         frames.append(frame if name is None else {**frame, "object": name})
+        if name == "blue":  # also in a view of which nothing else may be learned
+            frames.append({"index": HELD_OUT, "point": [middle(mask[HELD_OUT])], "object": name})
     path.write_text(json.dumps({"frames": frames}))
 
 
@@ -125,6 +128,7 @@ def test_each_object_has_its_files(halves: Path) -> None:
         apart = np.linalg.norm(mesh.vertices.mean(axis=0) - true.vertices.mean(axis=0))
         assert apart < 0.5 * np.ptp(true.vertices[:, 0])  # it is that half and not the other one
         assert (run / "objects" / name / "rounds.csv").is_file()
+        assert 0.0 <= read_doubt(run / "objects" / name).confidence <= 1.0
         assert (run / "objects" / name / "lift" / "round_0" / f"{CLICKED:03d}.png").is_file()
     assert share_in_common(*meshes.values()) <= 0.001
     whole = read_mesh(run / "mesh.ply")
@@ -147,6 +151,9 @@ def test_masks_do_not_overlap_and_make_the_whole(halves: Path, oracle: Oracle) -
 def test_metrics_and_report_tell_them_apart(halves: Path, oracle: Oracle) -> None:
     metrics = json.loads((halves / "run" / "metrics.json").read_text())
     train_views = load_scene(SceneConfig(path=str(halves)), SegmenterName.grabcut).train
+    assert HELD_OUT not in train_views
+    doubts = [read_doubt(halves / "run" / "objects" / name) for name in ("red", "blue")]
+    assert metrics["lift_confidence"] == min(doubt.confidence for doubt in doubts)
     for name in ("red", "blue"):
         mesh = read_mesh(halves / "run" / f"mesh_{name}.ply")
         assert metrics[f"{name}.vertices"] == len(mesh.vertices)

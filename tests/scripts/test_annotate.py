@@ -239,7 +239,7 @@ def test_an_answer_about_one_of_several_objects(
     run = doubtful_run(ball, here, objects=("cup", "can"))
     capfd.readouterr()
     assert script("annotate", "suggest=true", f"run={run}") == 2
-    assert "object is missing" in capfd.readouterr().err
+    assert "object: expected one of can, cup, got None" in capfd.readouterr().err
     assert script("annotate", "suggest=true", f"run={run}", "object=can", "answer=no") == 0
     frames = json.loads((ball / "prompts.json").read_text())["frames"]
     assert [(frame["object"], frame["index"], frame["label"]) for frame in frames] == [
@@ -254,12 +254,16 @@ def test_an_answer_about_one_of_several_objects(
     [
         (("suggest=true",), "run is missing"),
         (("suggest=true", "run=nowhere"), "expected the folder of a run"),
-        (("suggest=true", "run=RUN", "view=1", "points=[[1,1]]"), "neither scene, points nor box"),
+        (("suggest=true", "run=RUN", "view=1", "points=[[1,1]]"), "points: cannot be given with suggest=true"),
         (("run=RUN",), "expected suggest=true"),
         (("suggest=true", "run=RUN", "answer=maybe"), "answer"),
-        (("suggest=true", "run=RUN", "object=cup"), "doubt.json"),
+        (
+            ("suggest=true", "run=RUN", "object=cup"),
+            "object: expected none, the run's only object has no name, got cup",
+        ),
         (("suggest=true", "run=RUN", "answer=no"), "the run did not read it"),
         (("suggest=true", "run=RUN", "overlay=a.gif"), "overlay"),
+        (("suggest=true", "run=RUN", "overlay=BALL/image/000.png"), "outside of the scene's pictures"),
     ],
 )
 def test_what_is_wrong_with_a_question_is_one_line(
@@ -268,10 +272,66 @@ def test_what_is_wrong_with_a_question_is_one_line(
     (ball / "prompts.json").write_text('{"frames": [{"index": 0, "point": [[5, 5]]}]}')
     run = doubtful_run(ball, here, "prompts.view=2", "prompts.points=[[48,36]]")
     capfd.readouterr()
-    assert script("annotate", *(argument.replace("RUN", str(run)) for argument in arguments)) == 2
+    assert (
+        script("annotate", *(argument.replace("RUN", str(run)).replace("BALL", str(ball)) for argument in arguments))
+        == 2
+    )
     error = capfd.readouterr().err.strip()
     assert words in error
     assert len(error.splitlines()) == 1
+
+
+def test_another_answer_replaces_the_first(script: Script, ball: Path, here: Path) -> None:
+    (ball / "prompts.json").write_text(
+        '{"frames": [{"index": 2, "point": [[48, 36]], "label": [1], "box": [45, 33, 60, 50]}]}'
+    )
+    run = doubtful_run(ball, here)
+    boxes = {"yes": [40, 30, 60, 50], "no": [40, 30, 60, 50]}  # it has grown to hold what is part of the object
+    for answer, label in (("yes", 1), ("no", 0), ("no", 0)):
+        assert script("annotate", "suggest=true", f"run={run}", f"answer={answer}") == 0
+        (frame,) = json.loads((ball / "prompts.json").read_text())["frames"]
+        assert frame == {"index": 2, "point": [[48, 36], [40, 30]], "label": [1, label], "box": boxes[answer]}
+        read_prompts(PromptsConfig(), ball, read_dtu(ball), 1)
+
+
+def test_an_answer_to_a_run_from_a_noun_leaves_the_file_alone(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = '{"frames": [{"index": 0, "point": [[5, 5]]}]}'
+    (ball / "prompts.json").write_text(text)
+    run = doubtful_run(ball, here, "segmenter=hf", "prompts.text=cup")
+    assert script("annotate", "suggest=true", f"run={run}", "answer=yes") == 2
+    assert "the run did not read it" in capfd.readouterr().err
+    assert (ball / "prompts.json").read_text() == text
+
+
+def test_an_answer_where_names_have_come_or_gone_since(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert script("annotate", f"scene={ball}", "view=1", "points=[[48,36]]") == 0
+    run = doubtful_run(ball, here)
+    assert script("annotate", f"scene={ball}", "view=1", "points=[[44,32]]", "object=jug", "add=true") == 0
+    assert script("annotate", "suggest=true", f"run={run}", "answer=no") == 0
+    frames = json.loads((ball / "prompts.json").read_text())["frames"]
+    assert [(frame["object"], frame["index"]) for frame in frames] == [("object", 1), ("object", 2), ("jug", 1)]
+    before = (ball / "prompts.json").read_text()
+    (run / "objects" / "can").mkdir(parents=True)
+    shutil.copytree(run / "lift", run / "objects" / "can" / "lift")
+    shutil.copytree(run / "masks", run / "objects" / "can" / "masks")
+    capfd.readouterr()
+    assert script("annotate", "suggest=true", f"run={run}", "object=can", "answer=no") == 2
+    assert "holds, object, jug, got can" in capfd.readouterr().err
+    assert (ball / "prompts.json").read_text() == before
+
+
+def test_two_objects_are_not_clicked_on_one_pixel(
+    script: Script, ball: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert script("annotate", f"scene={ball}", "view=1", "points=[[48,36]]", "object=cup") == 0
+    before = (ball / "prompts.json").read_text()
+    assert script("annotate", f"scene={ball}", "view=1", "points=[[48,36]]", "object=2_0", "add=true") == 2
+    assert "positive clicks of cup and 2_0 on different pixels, both have [48, 36]" in capfd.readouterr().err
+    assert (ball / "prompts.json").read_text() == before
 
 
 def test_negative_points_alone_need_another_view(

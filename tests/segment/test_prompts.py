@@ -11,7 +11,7 @@ from nto3d.config import PromptsConfig
 from nto3d.data.dtu import read_dtu
 from nto3d.errors import InputError
 from nto3d.segment.prompt_file import write_prompts
-from nto3d.segment.prompts import Objects, beside, read_objects, read_prompts, read_unreduced, refusing
+from nto3d.segment.prompts import ObjectPrompts, beside, read_objects, read_prompts, read_unreduced, refusing
 from nto3d.types import Prompts, Scene
 from tests.helpers import write_dtu_scene
 
@@ -279,12 +279,13 @@ def test_names_have_letters_of_all_languages_in_one_form(folder: Path, scene: Sc
         objects = read_unreduced_from({"index": 0, "point": [[3, 4]], "object": name}, folder, scene, tmp_path)
         assert list(objects) == [stored]
     prompts = Prompts(1, np.array([[3.0, 4.0]]), np.array([1]))
-    write_prompts(tmp_path / "clicks.json", {"\u8336": [prompts], "cup": [prompts]})
+    other = Prompts(2, prompts.points, prompts.labels)
+    write_prompts(tmp_path / "clicks.json", {"\u8336": [prompts], "cup": [other]})
     again = read_unreduced(PromptsConfig(file=str(tmp_path / "clicks.json")), folder, scene, 1)
     assert list(again) == ["\u8336", "cup"]
 
 
-def read_unreduced_from(frame: dict[str, object], folder: Path, scene: Scene, tmp_path: Path) -> Objects:
+def read_unreduced_from(frame: dict[str, object], folder: Path, scene: Scene, tmp_path: Path) -> ObjectPrompts:
     (tmp_path / "one.json").write_text(json.dumps({"frames": [frame]}))
     return read_unreduced(PromptsConfig(file=str(tmp_path / "one.json")), folder, scene, 1)
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from nto3d.stages.objects import joined, without_overlap
+from nto3d.config import ExportConfig
+from nto3d.errors import InputError
+from nto3d.stages import objects
+from nto3d.stages.objects import Objects, extract_objects, joined, without_overlap
 from nto3d.stages.opening import _clicked
 from nto3d.stages.refine import ViewMask
 from nto3d.stages.reproject import Projection
@@ -70,3 +74,23 @@ def test_what_lies_under_clicks_on_others_is_refused() -> None:
     np.testing.assert_allclose(np.linalg.norm(negative[0] - cameras.centers[0]), 3.0, rtol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(negative[1] - cameras.centers[1]), 3.0, rtol=1e-5)
     assert len(_clicked(cameras, seen, {}, {}, own, ())[1]) == 1
+
+
+def test_one_object_without_surface_does_not_take_the_others_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mesh = Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]]))
+
+    def extract(model: object, matrix: object, config: object, sight: object, part: object) -> Mesh:
+        if sight == "cup":
+            raise InputError("there is no surface")
+        return mesh
+
+    monkeypatch.setattr(objects, "extract_mesh", extract)
+    named = Objects(None, {"cup": "cup", "jug": "jug"})  # type: ignore[dict-item]
+    arguments = (None, np.eye(4), ExportConfig())
+    found = extract_objects(*arguments, named)  # type: ignore[arg-type]
+    assert found == {"jug": mesh}
+    assert "object cup has no mesh (there is no surface)" in caplog.text
+    with pytest.raises(InputError, match="none of the objects has a surface: cup"):
+        extract_objects(*arguments, Objects(None, {"cup": "cup"}))  # type: ignore[arg-type, dict-item]

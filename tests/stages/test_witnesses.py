@@ -72,6 +72,12 @@ def test_negative_points_go_along(cameras: Cameras, seen: dict[int, Projection])
     assert found.labels.tolist() == [1, 0]
 
 
+def test_only_views_that_may_be_asked_are_witnesses(cameras: Cameras, seen: dict[int, Projection]) -> None:
+    assert {prompts.view for prompts in transferred(click(seen[0]), cameras, seen, 4)} == {1, 2, 14, 15}
+    asked = {prompts.view for prompts in transferred(click(seen[0]), cameras, seen, 4, views=[0, 2, 3, 13])}
+    assert asked == {2, 3, 13}
+
+
 def test_clicks_of_other_views_come_along(cameras: Cameras, seen: dict[int, Projection]) -> None:
     negative = Prompts(1, click(seen[1]).points + [6.0, 0.0], np.array([0]))
     found = transferred(click(seen[0]), cameras, seen, 3, [negative])
