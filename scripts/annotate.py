@@ -167,6 +167,8 @@ def draw(image: ByteArray, mask: BoolArray, prompts: Prompts, asked: bool = Fals
     for point, label in zip(prompts.points, prompts.labels, strict=True):
         cv2.circle(tinted, place(point), 3 * thick, (255, 255, 255), -1)
         color = BOX if asked else POSITIVE if label else NEGATIVE
+        if asked:
+            cv2.circle(tinted, place(point), 10 * thick, color, thick)
         cv2.circle(tinted, place(point), 2 * thick, color, -1)
     return tinted
 
