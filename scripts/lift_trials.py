@@ -121,7 +121,7 @@ def run_trials(
     def again(lift: LiftRun, fitted: SceneFit, folder: Path) -> str:
         """The mean IoU with the click that a lift asks for; empty where it asks for none."""
         prompts = answered(lift, scene)
-        if prompts is None:
+        if prompts is None or scene.masks is None:
             return ""
         (folder / "second").mkdir(exist_ok=True)
         more = LiftRun(lift.config, scene, device, folder / "second", None, exposures, Target("", prompts), lift)
