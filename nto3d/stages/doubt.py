@@ -22,6 +22,7 @@ from nto3d.stages.reproject import SOLID, Projection, shrunk, surface_places
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray
 
 CLEAR, UNCLEAR = 0.15, 0.3  # how much rather the target's pixels have the colours of something else: little, too much
+DECIDED = 0.4  # geometry that is nearer to the mask says what it says; what it leaves open is farther from both
 LEAST, MOST = 0.25, 0.7  # doubt of a pixel in a doubtful region; of the largest there: where a click is asked for
 ANSWERED, FAR = 0.06, 1e6  # normalized units around a click in which no other is asked for; farther than anything
 
@@ -66,7 +67,8 @@ def find_doubt(
         votes.add(seen[view], mask)
         whole[view] = np.zeros(mask.shape, dtype=np.float32)
         if targets is not None and against is not None:
-            whole[view] = np.where((targets[view] > 0.5) == mask, against[view], 0.0)
+            agrees = np.abs(targets[view] - mask) < DECIDED
+            whole[view] = np.where(agrees, against[view], 0.0)
     known = {view: (seen[view].opacity > SOLID) & ~seen[view].differs for view in views}
     sure = {view: ~seen[view].differs & (whole[view] < LEAST) for view in views}
     other = elsewhere(images, small, sure)

@@ -210,7 +210,13 @@ def whole_object(
         """Of pieces [N]; what was clicked is not in doubt."""
         chosen = _with_empty(pieces)
         against = np.where(chosen, -leaning, leaning).clip(0.0, 1.0)
-        against[np.concatenate([[0], clicked, refused]).astype(np.int64)] = 0.0
+        sure = np.concatenate([[0], clicked, refused]).astype(np.int64)
+        against[sure] = 0.0
+        # A pawn's head is no more part of it than the pawn is
+        for piece in np.flatnonzero(chosen & (against > 0.0)):
+            like = chosen & (solid.pieces.contact[piece] > 0) & (common(colours, colours[piece]) > alike)
+            against[like] = np.maximum(against[like], against[piece])
+        against[sure] = 0.0
         return Choice(chosen, against)
 
     own, fixed = np.zeros((2, len(inside)), dtype=bool)

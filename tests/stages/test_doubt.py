@@ -11,6 +11,7 @@ import pytest
 
 from nto3d.stages.doubt import Doubt, find_doubt
 from nto3d.stages.refine import ViewMask
+from nto3d.stages.reproject import UNSURE
 from nto3d.types import BoolArray, FloatArray
 from tests.stages.analytic import FLOOR, SIZE, VIEWS, Analytic, Thing, ball, look
 
@@ -35,11 +36,13 @@ def doubted(
     masks: BoolArray,
     against: Mapping[int, FloatArray] | None = None,
     clicked: FloatArray = NONE,
+    targets: Mapping[int, FloatArray] | None = None,
 ) -> Doubt:
-    """Of masks [V, H, W], which geometry agrees with."""
+    """Of masks [V, H, W], which geometry agrees with unless it has targets of its own."""
     nothing = np.zeros(SIZE, dtype=np.float32)
     found = {view: ViewMask(mask, 1.0, None, nothing, np.zeros(SIZE, bool)) for view, mask in enumerate(masks)}
-    targets = None if against is None else {view: mask.astype(np.float32) for view, mask in enumerate(masks)}
+    if targets is None and against is not None:
+        targets = {view: mask.astype(np.float32) for view, mask in enumerate(masks)}
     args = (found, targets, against, world.seen, world.cameras, world.images, range(VIEWS))
     return find_doubt(*args, clicked)
 
@@ -63,6 +66,14 @@ def test_what_votes_and_colours_speak_against_is_asked_about() -> None:
     column, row = found.place.astype(int)
     assert world.shows["other"][found.view, row, column]
     assert world.shows["other"][found.view].sum() >= np.median(world.shows["other"].sum(axis=(1, 2)))
+
+
+def test_what_geometry_leaves_open_is_not_asked_about() -> None:
+    world = scene(alike=False)
+    against = {view: world.shows["other"][view].astype(np.float32) for view in range(VIEWS)}
+    target = world.shows["target"]
+    open_ = {view: np.where(world.shows["other"][view], UNSURE, target[view]) for view in range(VIEWS)}
+    assert doubted(world, target, against, targets=open_) == Doubt(doubted(world, target).confidence)
 
 
 def test_nobody_is_asked_twice_about_a_place() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -151,6 +152,30 @@ def test_a_negative_click_divides() -> None:
     assert found is not None
     assert found["left"] > 0.8
     assert found["right"] < 0.05
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_what_looks_like_a_doubtful_piece_beside_it_is_as_doubtful(alike: bool) -> None:
+    # The masks show the right ball, and what hangs on it; the left one was clicked
+    solid, surface = scene()
+    right, cup = (np.bincount(solid.at(surface[name]))[1:].argmax() + 1 for name in ("right", "cup"))
+    left = np.bincount(solid.at(surface["left"]))[1:].argmax() + 1
+    contact = solid.pieces.contact.copy()
+    contact[right, cup] = contact[cup, right] = 50  # as if the cup were on the right ball
+    together = replace(solid, pieces=replace(solid.pieces, contact=contact))
+    count = len(solid.pieces) + 1
+    area, colours = contact[:, 0].astype(float), np.eye(count)
+    colours[cup] = colours[right] if alike else colours[cup]
+    inside = np.isin(np.arange(count), [left, right, cup]) * 4.0 * area
+    clicked = surface["left"][len(surface["left"]) // 2 :][:1]
+    # As much contact as it takes to keep it against its colours
+    contact[right, left] = contact[left, right] = 10 * area.max()
+    found = whole_object(together, Votes(inside, 4.0 * area - inside, {}), colours, clicked, np.zeros((0, 3)))
+    assert found is not None
+    assert found.chosen[[left, right, cup]].all()
+    assert found.against[left] == 0.0
+    assert found.against[right] == pytest.approx(0.5, abs=0.02)  # in all masks, but it stands and looks different
+    assert found.against[cup] == (found.against[right] if alike else 0.0)
 
 
 def test_a_click_on_the_floor_says_nothing() -> None:
