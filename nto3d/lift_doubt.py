@@ -18,6 +18,7 @@ from nto3d.config import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
 from nto3d.run_folder import DOUBT_NAME
+from nto3d.segment.prompts import to_file_pixels
 
 if TYPE_CHECKING:  # it needs torch, and reading does not
     from nto3d.stages.doubt import Doubt
@@ -45,7 +46,7 @@ def write_doubt(folder: Path, doubt: Doubt, downscale: int) -> StoredDoubt:
     """
     point = None
     if doubt.place is not None:
-        x, y = ((float(value) + 0.5) * downscale - 0.5 for value in doubt.place)
+        x, y = to_file_pixels(doubt.place, downscale).tolist()
         point = (x, y)
     stored = StoredDoubt(doubt.confidence, doubt.view, point)
     content = {"confidence": round(stored.confidence, 4), "view": stored.view, "point": point}

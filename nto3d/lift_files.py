@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from nto3d.config import Config, MaskUse, SegmenterName
 from nto3d.errors import InputError
-from nto3d.evaluate.masks import iou
+from nto3d.evaluate.masks import mean_iou
 from nto3d.files import write_atomic
 from nto3d.lift_doubt import read_doubt
 from nto3d.report.lift import LiftRound, prompt_picture, shown_views
@@ -171,7 +171,7 @@ def lift_metrics(folders: Iterable[Path], scene: Scene, masks: BoolArray) -> dic
     if all((folder / DOUBT_NAME).exists() for folder in folders):  # older versions wrote none
         metrics["lift_confidence"] = min(read_doubt(folder).confidence for folder in folders)
     if scene.masks is not None:
-        metrics["lift_mask_iou"] = float(np.mean([iou(masks[view], scene.masks[view]) for view in scene.train]))
+        metrics["lift_mask_iou"] = mean_iou(masks, scene.masks, scene.train)
     return metrics
 
 

@@ -183,9 +183,8 @@ class LiftRun:
             self.notes.note(masks, before, self.views, time.perf_counter() - self.begun)
             if agreement(before, masks, self.views) > 1.0 - lift.tol:
                 break
-        doubt = self._doubt(masks, fitted)
-        say_doubt(write_doubt(self.run_dir, doubt, self.config.scene.downscale), self.config, self.name)
-        self.doubt = doubt
+        self.doubt = self._doubt(masks, fitted)
+        say_doubt(write_doubt(self.run_dir, self.doubt, self.config.scene.downscale), self.config, self.name)
         if lift.max_rounds:
             rest = self._weighed(self._project(model, self._held_out, fitted))
             masks = masks | self.segmentation.refine_all(rest, self.prompts, self.threads, DOUBT, masks)

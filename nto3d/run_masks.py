@@ -18,7 +18,7 @@ from nto3d.config_io import to_dict
 from nto3d.data.truth import Truth, read_truths
 from nto3d.errors import InputError
 from nto3d.evaluate.geometry import mesh_metrics, volume
-from nto3d.evaluate.masks import iou
+from nto3d.evaluate.masks import mean_iou
 from nto3d.evaluate.overlap import share_in_common
 from nto3d.export.visibility import Sight
 from nto3d.geometry.exposure import Exposures
@@ -258,7 +258,7 @@ def object_metrics(
             found |= mesh_metrics(mesh, true.mesh, samples=samples, threshold_share=share, seed=config.seed)
         if true.masks is not None:
             masks = read_masks(run_dir / OBJECTS_NAME / name / MASKS_NAME, scene)
-            found["lift_mask_iou"] = float(np.mean([iou(masks[view], true.masks[view]) for view in scene.train]))
+            found["lift_mask_iou"] = mean_iou(masks, true.masks, scene.train)
         metrics |= {f"{name}.{key}": value for key, value in found.items()}
     if len(meshes) > 1 and config.export.unseen is not Unseen.trim:
         metrics["volume_in_common"] = max(share_in_common(*pair) for pair in itertools.combinations(meshes.values(), 2))

@@ -46,7 +46,8 @@ from nto3d.evaluate.damage import DAMAGES  # noqa: E402
 from nto3d.evaluate.masks import iou  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.run_lift import LiftRun, Target  # noqa: E402
-from nto3d.segment.prompts import with_click  # noqa: E402
+from nto3d.segment.prompts import to_file_pixels, with_click  # noqa: E402
+from nto3d.stages.refine import mean_truth_iou  # noqa: E402
 from nto3d.stages.scene import SceneFit  # noqa: E402
 from nto3d.types import Mask, Prompts, Scene  # noqa: E402
 
@@ -72,8 +73,7 @@ def clicks(config: Config, scene: Scene, count: int, seed: int) -> Iterator[Tria
         view = int(rng.choice([view for view in scene.train if scene.masks[view].any()]))
         rows, columns = np.nonzero(scene.masks[view])
         pick = int(rng.integers(len(rows)))
-        # Pixels of the file: the middle of the scene's pixel
-        x, y = ((float(value) + 0.5) * config.scene.downscale - 0.5 for value in (columns[pick], rows[pick]))
+        x, y = to_file_pixels(np.array([columns[pick], rows[pick]]), config.scene.downscale).tolist()
         prompts = PromptsConfig(view=view, points=[[x, y]])
         yield Trial(f"{number}: view {view} [{x:g}, {y:g}]", dataclasses.replace(config, prompts=prompts))
 
@@ -126,7 +126,7 @@ def run_trials(
         (folder / "second").mkdir(exist_ok=True)
         more = LiftRun(lift.config, scene, device, folder / "second", None, exposures, Target("", prompts), lift)
         masks = more.masks(fitted, more.first_masks())
-        return f"{np.mean([iou(masks[view].pixels, scene.masks[view]) for view in scene.train]):.3f}"
+        return f"{mean_truth_iou(masks, scene.masks, scene.train):.3f}"
 
     for number, trial in enumerate(trials):
         folder = out / f"{number:02d}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nto3d.types import BoolArray, FloatArray
@@ -18,6 +20,11 @@ def iou(predicted: BoolArray, truth: BoolArray) -> float:
         raise ValueError(f"expected two bool masks of one shape, got {came}")
     union = int(np.count_nonzero(predicted | truth))
     return int(np.count_nonzero(predicted & truth)) / union if union else 1.0
+
+
+def mean_iou(predicted: BoolArray, truth: BoolArray, views: Sequence[int]) -> float:
+    """Mean `iou` of two sets of masks [V, H, W] over some views."""
+    return float(np.mean([iou(predicted[view], truth[view]) for view in views]))
 
 
 def opacity_iou(opacity: FloatArray, truth: BoolArray) -> float:

@@ -41,13 +41,19 @@ def make_prompts(view: object, points: object, labels: object, box: object, keys
         check_positive(signs, keys)
     positive = xy[signs == 1]
     for index, (point, label) in enumerate(zip(xy, signs, strict=True)):
-        if label == 0 and (np.floor(positive + 0.5) == np.floor(point + 0.5)).all(axis=1).any():
+        if label == 0 and (pixels_of(positive) == pixels_of(point)).all(axis=1).any():
             raise InputError(
                 f"{keys.points}[{index}]: expected points of label 0 beside those of 1, got {short(point)}"
             )
         if label == 1 and corners is not None and ((point < corners[:2]) | (point > corners[2:])).any():
             raise InputError(f"{keys.points}[{index}]: expected points of label 1 in the box, got {short(point)}")
     return Prompts(view=view, points=xy, labels=signs, box=corners)
+
+
+def pixels_of(points: FloatArray) -> FloatArray:
+    """The pixel (x, y) [..., 2], whole numbers, that points [..., 2] lie in."""
+    pixels: FloatArray = np.floor(points + 0.5)
+    return pixels
 
 
 def check_positive(labels: IntArray, keys: Keys) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from nto3d.config import PromptsConfig
 from nto3d.errors import InputError
 from nto3d.segment.prompt_file import FILE_NAME, Frame, read_frames
-from nto3d.segment.prompt_values import Keys, make_prompts, short
+from nto3d.segment.prompt_values import Keys, make_prompts, pixels_of, short
 from nto3d.types import FloatArray, Prompts, Scene
 
 IMAGE_FOLDERS = ("image", "images")  # where a scene's picture files lie
@@ -102,7 +102,7 @@ def check_apart(objects: Mapping[str | None, Sequence[Prompts]], where: str) -> 
     taken: dict[tuple[int, ...], str | None] = {}
     for name, frames in objects.items():
         for prompts in frames:
-            for x, y in np.floor(prompts.points[prompts.labels == 1] + 0.5).astype(int):
+            for x, y in pixels_of(prompts.points[prompts.labels == 1]).astype(int):
                 other = taken.setdefault((prompts.view, int(x), int(y)), name)
                 if other != name:
                     raise InputError(
@@ -117,7 +117,7 @@ def with_click(frames: Sequence[Prompts], click: Prompts) -> tuple[Prompts, ...]
     for prompts in frames:
         if prompts.view != click.view:
             continue
-        other = (np.floor(prompts.points + 0.5) != np.floor(click.points + 0.5)).any(axis=1)
+        other = (pixels_of(prompts.points) != pixels_of(click.points)).any(axis=1)
         box = prompts.box
         if box is not None and click.labels[0] == 1:
             box = np.concatenate([np.minimum(box[:2], click.points[0]), np.maximum(box[2:], click.points[0])])
@@ -144,11 +144,11 @@ def refusing(prompts: Prompts, others: Sequence[Prompts]) -> Prompts:
 
     A click on a pixel that both have, or on a pixel that is a negative click already, says nothing new.
     """
-    taken = np.floor(prompts.points + 0.5)
+    taken = pixels_of(prompts.points)
     for other in others:
         if other.view != prompts.view:
             continue
-        pixels = np.floor(other.points + 0.5)
+        pixels = pixels_of(other.points)
         fresh = other.points[~(pixels[:, None] == taken[None]).all(axis=2).any(axis=1)]
         points = np.concatenate([prompts.points, fresh])
         labels = np.concatenate([prompts.labels, np.zeros(len(fresh), np.int64)])
@@ -197,6 +197,11 @@ def to_scene_pixels(prompts: Prompts, size: tuple[int, int], factor: int) -> Pro
         corners = (prompts.box.reshape(2, 2) + 0.5) / factor - 0.5
         box = np.minimum(corners, last + 0.5).reshape(4)
     return dataclasses.replace(prompts, points=mapped(prompts.points), box=box)
+
+
+def to_file_pixels(xy: FloatArray, factor: int) -> FloatArray:
+    """Coordinates [..., 2] in a picture reduced by a whole factor, in pixels of its file; see `to_scene_pixels`."""
+    return (xy + 0.5) * factor - 0.5
 
 
 def file_size(scene_path: Path, scene: Scene, downscale: int) -> tuple[int, int]:
