@@ -27,8 +27,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from nto3d.config import Config
-from nto3d.config_io import (
+from nto3d.config.compose import CONFIG_FOLDER
+from nto3d.config.io import (
     CONFIG_ERRORS,
     explain,
     flatten,
@@ -37,10 +37,10 @@ from nto3d.config_io import (
     to_config,
     to_dict,
 )
+from nto3d.config.schema import Config
 from nto3d.errors import InputError, Interrupted
-from nto3d.run_folder import CHECKPOINT_NAME, claim, load_run_config, unclaim, write_run_info
+from nto3d.runs.folder import CHECKPOINT_NAME, claim, load_run_config, unclaim, write_run_info
 
-CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 # What may differ when a run goes on: none of it changes what is learnt
 RESUME_KEYS = (
     *("evaluate.*", "export.*", "logger.*", "viewer.*", "device", "threads", "scene.path"),
@@ -204,17 +204,6 @@ def _compose_and_run(argv: list[str], overrides: list[str]) -> int:
     return min((code for _, code in failures), default=0)
 
 
-def compose_config(overrides: Sequence[str]) -> Config:
-    """What `train.py` would run with these overrides.
-
-    Raises:
-        InputError: a value is missing or impossible; Hydra's own errors are for `guarded`.
-    """
-    register()
-    with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-        return to_config(hydra.compose("config", list(overrides)))
-
-
 def _call_hydra(task: Callable[[DictConfig], None], argv: list[str]) -> None:
     """Hydra's own main reads `sys.argv`, prints tracebacks and exits with 1 unless told not to."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -251,7 +240,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _execute(config: Config, argv: Sequence[str], fresh: bool) -> None:
-    from nto3d.run import run  # here, so that --help and errors in the configuration need no torch
+    from nto3d.runs.multiview import run  # here, so that --help and errors in the configuration need no torch
     from nto3d.training.log import set_up_logging
 
     output = Path(config.output)

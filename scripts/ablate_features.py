@@ -40,11 +40,12 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 from ablate_table import Result, Training, scene_table  # noqa: E402
 
 # Nothing that imports torch: what this process holds counts as peak memory of the processes that it starts (ru_maxrss)
-from nto3d.cli import CONFIG_FOLDER, compose_config, guarded  # noqa: E402
-from nto3d.config_io import flatten, parse_options, parse_overrides, to_dict  # noqa: E402
+from nto3d.cli import guarded  # noqa: E402
+from nto3d.config.compose import CONFIG_FOLDER, compose_config  # noqa: E402
+from nto3d.config.io import flatten, parse_options, parse_overrides, to_dict  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.run_folder import CHECKPOINT_NAME, CONFIG_NAME, load_run_config, read_run_info, unclaim  # noqa: E402
+from nto3d.runs.folder import CHECKPOINT_NAME, CONFIG_NAME, load_run_config, read_run_info, unclaim  # noqa: E402
 
 METRICS_NAME, RESULTS_NAME = "metrics.json", "results.json"
 SAMPLE = ROOT / "datasets" / "sample"

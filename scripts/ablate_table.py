@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # imported by a script that runs as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
-from nto3d.config import Config, MaskUse, SegmenterName  # noqa: E402
+from nto3d.config.schema import Config, MaskUse, SegmenterName  # noqa: E402
 
 # In the order of the table; what is in neither is shown without a verdict
 HIGHER = (

@@ -36,15 +36,14 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from nto3d.cli import guarded  # noqa: E402
-from nto3d.config import MaskUse, PromptsConfig, SceneConfig  # noqa: E402
-from nto3d.config_io import parse_options  # noqa: E402
+from nto3d.config.io import parse_options  # noqa: E402
+from nto3d.config.schema import MaskUse, PromptsConfig, SceneConfig  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.lift_question import add_answer, read_question  # noqa: E402
-from nto3d.segment.prompt_file import FILE_NAME, UNNAMED, check_name, write_prompts  # noqa: E402
-from nto3d.segment.prompt_values import Keys, check_positive, make_prompts  # noqa: E402
-from nto3d.segment.prompts import (  # noqa: E402
+from nto3d.runs.lift.question import add_answer, read_question  # noqa: E402
+from nto3d.segment.prompts.file import FILE_NAME, UNNAMED, check_name, write_prompts  # noqa: E402
+from nto3d.segment.prompts.read import (  # noqa: E402
     IMAGE_FOLDERS,
     ObjectPrompts,
     check_apart,
@@ -53,6 +52,7 @@ from nto3d.segment.prompts import (  # noqa: E402
     read_unreduced,
     to_scene_pixels,
 )
+from nto3d.segment.prompts.values import Keys, check_positive, make_prompts  # noqa: E402
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts, Scene  # noqa: E402
 
 LONGEST = 900  # pixels that small pictures are enlarged towards
@@ -127,8 +127,8 @@ def segment(options: Options, image: ByteArray, prompts: Prompts) -> Mask:
     if options.segmenter is not Segmenters.grabcut:
         import torch  # here: GrabCut does not need it
 
-        from nto3d.segment.hf import open_hf
-        from nto3d.segment.sam_loading import open_sam
+        from nto3d.segment.hf.segmenter import open_hf
+        from nto3d.segment.sam.loading import open_sam
 
         auto = "cuda" if torch.cuda.is_available() else "cpu"
         device = torch.device(auto if options.device == "auto" else options.device)
@@ -137,7 +137,7 @@ def segment(options: Options, image: ByteArray, prompts: Prompts) -> Mask:
         else:
             segmenter = open_hf(options.model, device)
     else:
-        from nto3d.segment.grabcut import GrabCutSegmenter
+        from nto3d.segment.grabcut.segmenter import GrabCutSegmenter
 
         segmenter = GrabCutSegmenter()
     mask: Mask = segmenter.segment(segmenter.embed(image), prompts)

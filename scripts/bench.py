@@ -37,11 +37,12 @@ import torch  # noqa: E402
 from bench_surface import SCENES, VARIANTS, bench_surface  # noqa: E402
 from bench_table import DOUBLE, JACOBIAN, PARTS, SURFACE, Row, machine, ratios, table  # noqa: E402
 
-from nto3d.build import build_device, build_model, build_optimizer, build_schedule  # noqa: E402
-from nto3d.build_start import build_photometric, build_start  # noqa: E402
-from nto3d.cli import compose_config, guarded  # noqa: E402
-from nto3d.config import Config, EncodingConfig, FieldConfig  # noqa: E402
-from nto3d.config_io import parse_options  # noqa: E402
+from nto3d.build.model import build_device, build_model, build_optimizer, build_schedule  # noqa: E402
+from nto3d.build.start import build_photometric, build_start  # noqa: E402
+from nto3d.cli import guarded  # noqa: E402
+from nto3d.config.compose import compose_config  # noqa: E402
+from nto3d.config.io import parse_options  # noqa: E402
+from nto3d.config.schema import Config, EncodingConfig, FieldConfig  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.data.rays import RaySampler  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
@@ -49,9 +50,9 @@ from nto3d.export.surface import extract_dense, extract_surface  # noqa: E402
 from nto3d.fields.sdf import SHARPNESS, SdfField  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.geometry.occlusion import occluded_pixels  # noqa: E402
-from nto3d.kernels.hashgrid import HashGrid, HashGridSpec  # noqa: E402
+from nto3d.kernels.hashgrid.grid import HashGrid, HashGridSpec  # noqa: E402
 from nto3d.segment.precomputed import given_masks  # noqa: E402
-from nto3d.stages.reconstruct import Reconstruction  # noqa: E402
+from nto3d.stages.reconstruct.objective import Reconstruction  # noqa: E402
 from nto3d.training.parallel import ShardedGradients  # noqa: E402
 
 LEVELS, BASE, FINEST = 16, 16, 2048

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nto3d.run_folder import versions
+from nto3d.runs.folder import versions
 
 Row = dict[str, Any]
 DOUBLE, JACOBIAN = "torch, double backward", "torch, Jacobian"

@@ -22,21 +22,21 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 
 from omegaconf import OmegaConf  # noqa: E402
 
-from nto3d.build import build_device, load_model  # noqa: E402
+from nto3d.build.model import build_device  # noqa: E402
 from nto3d.cli import guarded, pop_argument  # noqa: E402
-from nto3d.config import Config, EvaluateConfig  # noqa: E402
-from nto3d.config_check import validate  # noqa: E402
-from nto3d.config_io import parse_overrides  # noqa: E402
+from nto3d.config.check import validate  # noqa: E402
+from nto3d.config.io import parse_overrides  # noqa: E402
+from nto3d.config.schema import Config, EvaluateConfig  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.evaluate.geometry import load_points, mesh_metrics, point_metrics  # noqa: E402
 from nto3d.export.mesh_io import read_mesh  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.lift_files import true_masks  # noqa: E402
-from nto3d.run_folder import CHECKPOINT_NAME, load_run_config  # noqa: E402
-from nto3d.run_masks import object_metrics, with_truth  # noqa: E402
-from nto3d.stages.assess import METRICS_NAME, assess_mesh, assess_views, write_metrics  # noqa: E402
-from nto3d.stages.objects import load_objects  # noqa: E402
+from nto3d.runs.folder import load_run_config  # noqa: E402
+from nto3d.runs.lift.files import true_masks  # noqa: E402
+from nto3d.runs.lift.masks import object_metrics, with_truth  # noqa: E402
+from nto3d.runs.stored import open_run, stored_objects  # noqa: E402
+from nto3d.stages.reconstruct.assess import METRICS_NAME, assess_mesh, assess_views, write_metrics  # noqa: E402
 
 KEYS = ("evaluate.", "scene.path", "device", "threads")
 
@@ -51,7 +51,7 @@ def evaluate_run(run_dir: Path, mesh_path: Path | None, overrides: Sequence[str]
     device = build_device(config)
     scene = load_scene(config.scene, config.segmenter.name)
     metrics: dict[str, float] = {}
-    objects = load_objects(run_dir) if (run_dir / CHECKPOINT_NAME).is_file() else None
+    objects = stored_objects(run_dir)
     if objects is not None:
         scene, truths = with_truth(config, scene, objects.names)
         if mesh_path is None:
@@ -59,7 +59,7 @@ def evaluate_run(run_dir: Path, mesh_path: Path | None, overrides: Sequence[str]
             metrics |= object_metrics(config, scene, run_dir, parts, truths)
     masks = true_masks(config, scene, run_dir)
     if mesh_path is None:
-        model, _ = load_model(run_dir, config, device)
+        model = open_run(run_dir, config, device).model
         found, _ = assess_views(model, scene, masks, config.evaluate, config.trainer.step_size)
         metrics |= found
     return metrics | assess_mesh(mesh, scene, config.evaluate, masks is None, config.seed)

@@ -27,8 +27,8 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import numpy as np  # noqa: E402
 
 from nto3d.cli import guarded  # noqa: E402
-from nto3d.config_io import parse_options  # noqa: E402
-from nto3d.config_single import FIRST_HELD_OUT, TrainMccConfig  # noqa: E402
+from nto3d.config.io import parse_options  # noqa: E402
+from nto3d.config.single import FIRST_HELD_OUT, TrainMccConfig  # noqa: E402
 from nto3d.data.object_views import ObjectViews  # noqa: E402
 from nto3d.data.synthetic.endless import object_mesh, random_object  # noqa: E402
 from nto3d.data.synthetic.pool import PoolSpec, one_object  # noqa: E402
@@ -40,7 +40,7 @@ from nto3d.progress import progress_bar  # noqa: E402
 from nto3d.report.pictures import write_png  # noqa: E402
 from nto3d.report.shade import shade_mesh  # noqa: E402
 from nto3d.report.sheet import captioned  # noqa: E402
-from nto3d.stages.assess_mcc import Completed, HeldOut, calibrate, complete_view, mean_scores  # noqa: E402
+from nto3d.stages.mcc.assess import Completed, HeldOut, calibrate, complete_view, mean_scores  # noqa: E402
 from nto3d.types import ByteArray, Mesh  # noqa: E402
 
 TILE, AROUND = 128, 2  # pixels of a picture; objects in a row of the sheet

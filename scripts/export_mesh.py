@@ -19,17 +19,19 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
-from nto3d.build import build_device, load_model  # noqa: E402
+from nto3d.build.model import build_device  # noqa: E402
 from nto3d.cli import guarded, pop_argument  # noqa: E402
-from nto3d.config import ExportConfig, MeshFormat  # noqa: E402
-from nto3d.config_io import parse_overrides  # noqa: E402
+from nto3d.config.io import parse_overrides  # noqa: E402
+from nto3d.config.schema import ExportConfig, MeshFormat  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import write_mesh, write_mesh_arrays, write_meshes  # noqa: E402
-from nto3d.run_folder import load_run_config  # noqa: E402
-from nto3d.stages.features import write_features  # noqa: E402
-from nto3d.stages.mesh import ARRAYS_NAME, load_sight  # noqa: E402
-from nto3d.stages.objects import extract_all, load_objects, write_object_meshes  # noqa: E402
+from nto3d.runs.folder import CHECKPOINT_NAME, load_run_config  # noqa: E402
+from nto3d.runs.stored import open_run  # noqa: E402
+from nto3d.stages.features.term import write_features  # noqa: E402
+from nto3d.stages.objects.meshes import extract_all, write_object_meshes  # noqa: E402
+from nto3d.stages.reconstruct.mesh import ARRAYS_NAME  # noqa: E402
 
+log = logging.getLogger("nto3d")
 KEYS = ("export.", "device", "threads")
 
 
@@ -53,18 +55,18 @@ def output_path(run_dir: Path, config: ExportConfig, format_given: bool) -> Path
 def main(argv: Sequence[str]) -> int:
     """Export the mesh of a run."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    run, rest = pop_argument(argv, "run")
+    folder, rest = pop_argument(argv, "run")
     for override in parse_overrides(rest):
         if not override.key_or_group.startswith(KEYS):
             raise InputError(f"{override.key_or_group}: cannot be changed, expected export.*, device, threads")
-    run_dir = Path(run)
+    run_dir = Path(folder)
     config = load_run_config(run_dir, rest)
     path = output_path(run_dir, config.export, any(argument.startswith("export.format=") for argument in rest))
     device = build_device(config)
-    model, world_from_normalized = load_model(run_dir, config, device)
-    objects = load_objects(run_dir)
-    sight = load_sight(run_dir) if objects is None else None
-    mesh, parts = extract_all(model, world_from_normalized, config.export, sight, objects)
+    run = open_run(run_dir, config, device)
+    if run.sight is None and run.objects is None:
+        log.warning("%s: written by an older version, so export.unseen has no effect", run_dir / CHECKPOINT_NAME)
+    mesh, parts = extract_all(run.model, run.world_from_normalized, config.export, run.sight, run.objects)
     if parts and path.suffix.lower() == ".glb":
         write_meshes(parts, path)
     else:
@@ -74,8 +76,8 @@ def main(argv: Sequence[str]) -> int:
         write_object_meshes(parts, run_dir, MeshFormat(path.suffix.lower()[1:]))
     if path.resolve() == (run_dir / "mesh.ply").resolve():  # its vertices are others now
         write_mesh_arrays(mesh, run_dir / ARRAYS_NAME)
-        if model.features is not None:
-            write_features(model, mesh, world_from_normalized, run_dir)
+        if run.model.features is not None:
+            write_features(run.model, mesh, run.world_from_normalized, run_dir)
     return 0
 
 

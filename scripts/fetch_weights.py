@@ -30,7 +30,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from nto3d.cli import guarded, pop_argument  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
-from nto3d.segment import sam_weights  # noqa: E402
+from nto3d.segment.sam import published as sam_weights  # noqa: E402
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30.0  # seconds without a byte

@@ -33,11 +33,12 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import numpy as np  # noqa: E402
 from omegaconf import MISSING  # noqa: E402
 
-from nto3d.build import build_device  # noqa: E402
-from nto3d.build_exposure import find_exposures  # noqa: E402
-from nto3d.cli import compose_config, guarded  # noqa: E402
-from nto3d.config import Config, PromptsConfig, PromptUse, Reader  # noqa: E402
-from nto3d.config_io import parse_options  # noqa: E402
+from nto3d.build.exposure import find_exposures  # noqa: E402
+from nto3d.build.model import build_device  # noqa: E402
+from nto3d.cli import guarded  # noqa: E402
+from nto3d.config.compose import compose_config  # noqa: E402
+from nto3d.config.io import parse_options  # noqa: E402
+from nto3d.config.schema import Config, PromptsConfig, PromptUse, Reader  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.data.synthetic import RECIPES as PLANS  # noqa: E402
 from nto3d.data.synthetic import make_scene  # noqa: E402
@@ -45,10 +46,10 @@ from nto3d.errors import InputError  # noqa: E402
 from nto3d.evaluate.damage import DAMAGES  # noqa: E402
 from nto3d.evaluate.masks import iou  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.run_lift import LiftRun, Target  # noqa: E402
-from nto3d.segment.prompts import to_file_pixels, with_click  # noqa: E402
-from nto3d.stages.refine import mean_truth_iou  # noqa: E402
-from nto3d.stages.scene import SceneFit  # noqa: E402
+from nto3d.runs.lift.run import LiftRun, Target  # noqa: E402
+from nto3d.segment.prompts.read import to_file_pixels, with_click  # noqa: E402
+from nto3d.stages.lift.refine import mean_truth_iou  # noqa: E402
+from nto3d.stages.lift.scene import SceneFit  # noqa: E402
 from nto3d.types import Mask, Prompts, Scene  # noqa: E402
 
 RECIPES = ("patchwork", "touching", "camouflage", "cropped")  # of trials=objects

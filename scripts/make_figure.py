@@ -17,18 +17,19 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from nto3d.build import build_device, load_model  # noqa: E402
+from nto3d.build.model import build_device  # noqa: E402
 from nto3d.cli import guarded, pop_argument  # noqa: E402
-from nto3d.config import Config  # noqa: E402
+from nto3d.config.schema import Config  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import read_mesh  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.lift_files import read_masks, true_masks  # noqa: E402
 from nto3d.report.pictures import normal_picture  # noqa: E402
 from nto3d.report.shade import shade_mesh  # noqa: E402
-from nto3d.run_folder import MASKS_NAME, load_run_config  # noqa: E402
-from nto3d.stages.views import render_view  # noqa: E402
+from nto3d.runs.folder import MASKS_NAME, load_run_config  # noqa: E402
+from nto3d.runs.lift.files import read_masks, true_masks  # noqa: E402
+from nto3d.runs.stored import open_run  # noqa: E402
+from nto3d.stages.views.render import render_view  # noqa: E402
 from nto3d.types import ByteArray, FloatArray  # noqa: E402
 
 GAP = 4  # white pixels between pictures
@@ -50,7 +51,8 @@ def panels(run_dir: Path, config: Config, view: int | None) -> list[ByteArray]:
     number = (scene.test or scene.train)[0] if view is None else view
     if not 0 <= number < len(scene.cameras):
         raise InputError(f"view: expected 0..{len(scene.cameras) - 1}, got {number}")
-    model, world_from_normalized = load_model(run_dir, config, device)
+    stored = open_run(run_dir, config, device)
+    model, world_from_normalized = stored.model, stored.world_from_normalized
     rendered = render_view(model, scene, number, config.trainer.step_size)
     normals = normal_picture(rendered.normal * rendered.opacity[..., None])
     normalized = mesh.transformed(np.linalg.inv(world_from_normalized))

@@ -28,23 +28,22 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import numpy as np  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from nto3d.build import build_device, load_model  # noqa: E402
+from nto3d.build.model import build_device  # noqa: E402
 from nto3d.cli import guarded  # noqa: E402
-from nto3d.config import Config, MaskUse  # noqa: E402
-from nto3d.config_io import parse_options  # noqa: E402
+from nto3d.config.io import parse_options  # noqa: E402
+from nto3d.config.schema import Config, MaskUse  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import read_mesh, write_mesh  # noqa: E402
 from nto3d.files import write_arrays  # noqa: E402
-from nto3d.lift_files import read_masks  # noqa: E402
 from nto3d.report.pictures import write_png  # noqa: E402
 from nto3d.report.shade import Shading, guess_up, turntable  # noqa: E402
 from nto3d.report.sheet import COLUMNS, captioned, sheet  # noqa: E402
-from nto3d.run_folder import MASKS_NAME, load_run_config  # noqa: E402
-from nto3d.segment.prompts import file_size, to_scene_pixels  # noqa: E402
-from nto3d.stages.features import SOLID  # noqa: E402
-from nto3d.stages.model import SurfaceModel  # noqa: E402
-from nto3d.stages.query import (  # noqa: E402
+from nto3d.runs.folder import MASKS_NAME, load_run_config  # noqa: E402
+from nto3d.runs.lift.files import read_masks  # noqa: E402
+from nto3d.runs.stored import open_run  # noqa: E402
+from nto3d.segment.prompts.read import file_size, to_scene_pixels  # noqa: E402
+from nto3d.stages.features.query import (  # noqa: E402
     PALETTE,
     check_views,
     colored_mesh,
@@ -59,6 +58,8 @@ from nto3d.stages.query import (  # noqa: E402
     vertex_similarity,
     view_similarity,
 )
+from nto3d.stages.features.term import SOLID  # noqa: E402
+from nto3d.stages.model import SurfaceModel  # noqa: E402
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mesh, Prompts, Scene  # noqa: E402
 
 RUN_KEYS = ("scene.path", "device", "threads")  # of the run's configuration, that may be changed
@@ -194,7 +195,7 @@ def write_numbers(path: Path, options: Options, similarity: FloatArray, feature:
     print(path)
 
 
-def open_run(options: Options, overrides: Sequence[str]) -> tuple[Config, Mesh]:
+def config_and_mesh(options: Options, overrides: Sequence[str]) -> tuple[Config, Mesh]:
     """The run's configuration and mesh (world units).
 
     Raises:
@@ -223,13 +224,14 @@ def main(argv: Sequence[str]) -> int:
     """Ask, write the answer, and say where it is."""
     overrides = [argument for argument in argv if argument.split("=")[0] in RUN_KEYS]
     options = read_options([argument for argument in argv if argument not in overrides])
-    config, mesh = open_run(options, overrides)
+    config, mesh = config_and_mesh(options, overrides)
     device = build_device(config)
     scene = load_scene(config.scene, config.segmenter.name)
     check_views(options.views or [], len(scene.cameras), "views")
     xy = scene_pixel(options, config, scene)
     masks = None if config.scene.masks is MaskUse.none else target_masks(Path(options.run), scene)
-    model, world_from_normalized = load_model(Path(options.run), config, device)
+    stored = open_run(Path(options.run), config, device)
+    model, world_from_normalized = stored.model, stored.world_from_normalized
     if model.features is None:
         raise InputError(f"run: expected a checkpoint with a feature field, {options.run} has none")
     dt = config.trainer.step_size

@@ -18,7 +18,7 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import numpy as np  # noqa: E402
 
 from nto3d.cli import guarded  # noqa: E402
-from nto3d.config_io import parse_options  # noqa: E402
+from nto3d.config.io import parse_options  # noqa: E402
 from nto3d.data.dtu import read_dtu  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.export.mesh_io import read_mesh  # noqa: E402

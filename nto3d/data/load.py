@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nto3d.config import MaskUse, Reader, SceneConfig, SegmenterName
+from nto3d.config.schema import MaskUse, Reader, SceneConfig, SegmenterName
 from nto3d.data.dtu import read_dtu
 from nto3d.data.image import read_single
 from nto3d.errors import InputError

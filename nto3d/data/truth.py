@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nto3d.config import SceneConfig
+from nto3d.config.schema import SceneConfig
 from nto3d.data.dtu import IMAGE_FOLDERS, picture_files, read_surface
 from nto3d.data.images import common_size, read_masks
 from nto3d.errors import InputError

@@ -15,8 +15,8 @@ from torch.nn.functional import interpolate
 
 from nto3d.depth.base import PointMap, back_project, picture_size
 from nto3d.errors import InputError
-from nto3d.pretrained import import_transformers, quiet, reason, some_names
 from nto3d.types import ByteArray, FloatArray
+from nto3d.weights.transformers_library import import_transformers, quiet, reason, some_names
 
 # How the configuration of a network says that its answer is z in a fixed unit; networks that are not here give
 # depth up to an unknown scale and shift (DPT), the inverse of depth, or need more than a picture.

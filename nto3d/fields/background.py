@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from nto3d.fields.color import spherical_harmonics
 from nto3d.fields.mlp import mlp
-from nto3d.kernels.hashgrid import HashGrid
+from nto3d.kernels.hashgrid.grid import HashGrid
 
 
 def contract(positions: Tensor) -> Tensor:

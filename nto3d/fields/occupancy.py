@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nto3d.fields.mlp import mlp
-from nto3d.kernels.hashgrid import HashGrid
+from nto3d.kernels.hashgrid.grid import HashGrid
 
 
 class OccupancyField(nn.Module):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nto3d.kernels.hashgrid import HashGrid
+from nto3d.kernels.hashgrid.grid import HashGrid
 
 SHARPNESS = 100.0  # softplus beta, as in IDR and NeuS
 

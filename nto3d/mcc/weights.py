@@ -16,7 +16,7 @@ from torch import Tensor
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
 from nto3d.mcc.model import Mcc, MccSizes
-from nto3d.torch_files import read_foreign
+from nto3d.weights.foreign import read_foreign
 
 BUNDLED = Path(__file__).with_name("bundled.safetensors")  # docs/mcc.md says how it was made
 SIZES_KEY = "mcc_sizes"  # of the metadata in our own files

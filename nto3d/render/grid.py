@@ -9,7 +9,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nto3d.kernels.march import Cells, Guide, march
+from nto3d.kernels.march.march import Cells, Guide, march
 from nto3d.types import Samples
 
 LOGIT = 7.0  # sigmoid(-7) < 1e-3: beyond 7 standard widths a sample's opacity does not matter

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from nto3d.report.figures import Color
+from nto3d.report.page.figures import Color
 from nto3d.report.pictures import color_map
 from nto3d.types import BoolArray, ByteArray, FloatArray, IntArray, Prompts
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from nto3d.config import ViewerName
+from nto3d.config.schema import ViewerName
 from nto3d.errors import InputError
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mesh, Prompts
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nto3d.feature_maps import FeatureMaps
 from nto3d.segment.base import check_picture
 from nto3d.types import BoolArray, ByteArray, FloatArray
+from nto3d.types.feature_maps import FeatureMaps
 
 CELLS = 160  # along the longer side of a picture, at the most; they are described at twice the resolution
 SCALES = (0.0025, 0.005, 0.01)  # blur, as a share of the longer side: a dozen of the largest span a picture's tenth

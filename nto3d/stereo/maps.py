@@ -18,8 +18,8 @@ from torch import Tensor
 from nto3d.geometry.cameras import unproject
 from nto3d.geometry.normals import unit
 from nto3d.kernels.launch import start
-from nto3d.kernels.patchmatch import NONE, Planes, Views
-from nto3d.kernels.patchmatch_steps import confirm, improve, sweep
+from nto3d.kernels.patchmatch.patchmatch import NONE, Planes, Views
+from nto3d.kernels.patchmatch.steps import confirm, improve, sweep
 from nto3d.stereo.pictures import Level, choose_sources, pyramid
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, IntArray
 
@@ -139,7 +139,7 @@ def stereo_maps(
 
 
 def _views(level: Level, sources: IntArray, beyond: bool, device: torch.device) -> tuple[Any, FloatArray]:
-    """The pictures for the kernels, and each view's span [V, 3] of inverse depths, see `kernels.patchmatch.Views`."""
+    """The pictures for the kernels, and each view's span [V, 3] of inverse depths, see `patchmatch.Views`."""
     cameras = level.cameras
     rotation, center = cameras.cam_to_world[:, :, :3], cameras.cam_to_world[:, :, 3]
     inverse = np.linalg.inv(cameras.intrinsics)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from nto3d.geometry.cameras import scale_intrinsics
-from nto3d.kernels.patchmatch import SLOTS
+from nto3d.kernels.patchmatch.patchmatch import SLOTS
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, IntArray
 
 COARSEST = 40.0  # pixels per unit at the origin from which on pictures are halved once more

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from nto3d.config import Config
-from nto3d.config_io import flatten, to_dict
+from nto3d.config.io import flatten, to_dict
+from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
 
@@ -90,7 +90,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 def check_config(
     stored: Mapping[str, Any], current: Mapping[str, Any], path: Path, keys: tuple[str, ...] = TRAINING_KEYS
 ) -> None:
-    """Compares the configuration in a checkpoint with the current one, both as of `config_io.to_dict`.
+    """Compares the configuration in a checkpoint with the current one, both as of `config.io.to_dict`.
 
     Args:
         stored: the checkpoint's `config`; keys that it lacks, being older than they are, have their defaults.

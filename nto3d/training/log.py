@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Self
 
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
-from nto3d.run_folder import LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from nto3d.types import ByteArray
 
+LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME = "log.txt", "scalars.csv", "tensorboard"  # in a run's folder
 _HEADER = ("step", "name", "value")
 History = dict[str, tuple[list[int], list[float]]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nto3d.cli import main
-from nto3d.run_folder import unclaim
+from nto3d.runs.folder import unclaim
 
 MISSING = ("trainer=smoke", "scene=dtu", "scene.path=gone", "output=mine")
 

@@ -1,4 +1,4 @@
-"""The command line: exit codes, one line for what the user can fix; a stand-in replaces `nto3d.run`."""
+"""The command line: exit codes, one line for what the user can fix; a stand-in replaces `nto3d.runs.multiview`."""
 
 import json
 import logging
@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from nto3d.cli import guarded, main, pop_argument
-from nto3d.config import Config, MeshFormat
+from nto3d.config.schema import Config, MeshFormat
 from nto3d.errors import InputError, Interrupted
-from nto3d.run_folder import load_run_config, read_run_info
+from nto3d.runs.folder import load_run_config, read_run_info
 from tests.cli.conftest import Runs, failing, one_error_line, save
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,13 +1,13 @@
-"""Resume and sweeps on the command line; a stand-in replaces `nto3d.run`."""
+"""Resume and sweeps on the command line; a stand-in replaces `nto3d.runs.multiview`."""
 
 from pathlib import Path
 
 import pytest
 
 from nto3d.cli import main
-from nto3d.config import Config
+from nto3d.config.schema import Config
 from nto3d.errors import InputError, Interrupted
-from nto3d.run_folder import load_run_config, read_run_info
+from nto3d.runs.folder import load_run_config, read_run_info
 from tests.cli.conftest import Runs, failing, one_error_line, save
 
 

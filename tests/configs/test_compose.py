@@ -8,10 +8,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import MISSING
 
-from nto3d.cli import CONFIG_FOLDER
-from nto3d.config import Backend, Config, MaskUse, Reader, SegmenterName
-from nto3d.config_check import validate
-from nto3d.config_io import CONFIG_ERRORS, explain, flatten, parse_options, register, to_config, to_dict
+from nto3d.config.check import validate
+from nto3d.config.compose import CONFIG_FOLDER
+from nto3d.config.io import CONFIG_ERRORS, explain, flatten, parse_options, register, to_config, to_dict
+from nto3d.config.schema import Backend, Config, MaskUse, Reader, SegmenterName
 from nto3d.errors import InputError
 
 OPTIONS = sorted(path.relative_to(CONFIG_FOLDER) for path in CONFIG_FOLDER.glob("*/*.yaml"))
@@ -155,7 +155,7 @@ def test_text_of_a_script_is_taken_as_it_stands(text: str) -> None:
 
 
 def test_every_number_has_a_range() -> None:
-    from nto3d.config_check import _RANGES
+    from nto3d.config.check import _RANGES
 
     flat = flatten(to_dict(composed()))
     numbers = {key for key, value in flat.items() if isinstance(value, int | float) and not isinstance(value, bool)}

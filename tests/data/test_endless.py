@@ -7,13 +7,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from nto3d.config_single import FIRST_HELD_OUT
+from nto3d.config.single import FIRST_HELD_OUT
 from nto3d.data.object_views import ObjectViews
-from nto3d.data.synthetic import shapes
 from nto3d.data.synthetic.endless import _sampled, random_object, render_views
-from nto3d.data.synthetic.families import FAMILIES
-from nto3d.data.synthetic.objects import Item
-from nto3d.data.synthetic.textures import Material, Pattern
+from nto3d.data.synthetic.solids import shapes
+from nto3d.data.synthetic.solids.families import FAMILIES
+from nto3d.data.synthetic.solids.objects import Item
+from nto3d.data.synthetic.solids.textures import Material, Pattern
 from nto3d.geometry.cameras import project
 
 SIZE = (48, 64)  # height, width

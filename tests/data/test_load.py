@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from nto3d.config import MaskUse, Reader, SceneConfig, SegmenterName
+from nto3d.config.schema import MaskUse, Reader, SceneConfig, SegmenterName
 from nto3d.data import synthetic
 from nto3d.data.load import load_scene
 from nto3d.data.splits import split

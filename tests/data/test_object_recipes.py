@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nto3d.data.synthetic import arrange, build_scene, objects, patchwork
+from nto3d.data.synthetic import arrange, build_scene
 from nto3d.data.synthetic.plans import RECIPES
 from nto3d.data.synthetic.recipes import SyntheticScene
+from nto3d.data.synthetic.solids import objects, patchwork
 from nto3d.types import FloatArray
 
 SIZE = (80, 60)

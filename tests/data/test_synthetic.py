@@ -15,8 +15,9 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from nto3d.data.synthetic import build_scene, hull_distance, make_scene, shapes, visible_fraction
+from nto3d.data.synthetic import build_scene, hull_distance, make_scene, visible_fraction
 from nto3d.data.synthetic.recipes import surface_points
+from nto3d.data.synthetic.solids import shapes
 from nto3d.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

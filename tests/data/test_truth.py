@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nto3d.config import SceneConfig
+from nto3d.config.schema import SceneConfig
 from nto3d.data.dtu import read_dtu
 from nto3d.data.truth import Truth, read_truths
 from nto3d.errors import InputError

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from nto3d.depth.base import Depth
 from nto3d.depth.mono import MonoDepth, to_picture
 from nto3d.errors import InputError
-from nto3d.pretrained import hide_broken_torchvision, import_transformers
+from nto3d.weights.transformers_library import hide_broken_torchvision, import_transformers
 
 INTRINSICS = np.array([[40.0, 0.0, 25.0], [0.0, 40.0, 18.0], [0.0, 0.0, 1.0]])
 PICTURE = np.random.default_rng(0).integers(0, 256, (37, 51, 3), dtype=np.uint8)

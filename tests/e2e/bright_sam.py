@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from nto3d.segment.sam_loading import PIXEL_MEAN, PIXEL_STD
+from nto3d.segment.sam.loading import PIXEL_MEAN, PIXEL_STD
 from tests.segment.tiny_sam import TINY, random_sam
 
 BRIGHT = replace(TINY, depth=2, mlp_width=32, patch=2, grid=32, window=8, decoder_mlp=32)

@@ -10,11 +10,11 @@ import pytest
 import trimesh
 
 from nto3d.cli import main
-from nto3d.config_single import FIRST_HELD_OUT, TrainMccConfig
+from nto3d.config.single import FIRST_HELD_OUT, TrainMccConfig
 from nto3d.data.synthetic.pool import PoolSpec, one_object
 from nto3d.mcc.model import Mcc
 from nto3d.mcc.weights import BUNDLED, load_mcc
-from nto3d.stages.assess_mcc import HeldOut, complete_view, mean_scores
+from nto3d.stages.mcc.assess import HeldOut, complete_view, mean_scores
 
 SAMPLE = Path(__file__).resolve().parents[2] / "datasets" / "sample"
 POOL = PoolSpec(views=1, side=TrainMccConfig.side, points=TrainMccConfig.surface_points)

@@ -15,10 +15,10 @@ import trimesh
 from PIL import Image
 
 from nto3d.cli import main
-from nto3d.config import SceneConfig
+from nto3d.config.schema import SceneConfig
 from nto3d.data.load import load_scene
 from nto3d.evaluate.masks import iou
-from nto3d.lift_doubt import read_doubt
+from nto3d.runs.lift.confidence import read_doubt
 from nto3d.types import Scene
 from tests.report.test_recording import entities
 

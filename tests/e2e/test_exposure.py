@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nto3d.cli import main
-from nto3d.stages.reconstruct import Reconstruction
+from nto3d.stages.reconstruct.objective import Reconstruction
 from tests.e2e.conftest import TINY
 
 RUN = (*TINY, "field.exposure=on", "trainer.steps=12", "trainer.checkpoint_every=100")

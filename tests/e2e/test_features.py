@@ -64,7 +64,7 @@ def test_without_the_field_nothing_of_it_is_there() -> None:
 
 def test_a_resumed_run_ends_with_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main([*RUN, *QUIET, "output=whole"]) == 0
-    from nto3d.stages.reconstruct import Reconstruction
+    from nto3d.stages.reconstruct.objective import Reconstruction
 
     prepare = Reconstruction.prepare
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from nto3d import run_single
-from nto3d.cli import compose_config, main
+from nto3d.cli import main
+from nto3d.config.compose import compose_config
 from nto3d.data.load import load_scene
+from nto3d.runs import single as run_single
 from nto3d.segment.base import Instances
-from nto3d.segment.hf import open_hf
-from nto3d.segment.hf_models import HfNetwork
-from nto3d.segment.hf_text import Sam3Finder
+from nto3d.segment.hf.models import HfNetwork
+from nto3d.segment.hf.segmenter import open_hf
+from nto3d.segment.hf.text import Sam3Finder
 from nto3d.types import BoolArray, ByteArray
 from tests.e2e.bright_sam import BRIGHT, write_bright_sam
 from tests.helpers import WrittenScene, write_dtu_scene

@@ -19,13 +19,13 @@ from PIL import Image
 
 from nto3d import run_lift, run_masks
 from nto3d.cli import main
-from nto3d.config import SceneConfig, SegmenterName
+from nto3d.config.schema import SceneConfig, SegmenterName
 from nto3d.data.load import load_scene
 from nto3d.evaluate.masks import iou
 from nto3d.evaluate.overlap import share_in_common
 from nto3d.export.mesh_io import read_mesh
-from nto3d.lift_doubt import read_doubt
-from nto3d.stages.scene import SceneFit
+from nto3d.runs.lift.confidence import read_doubt
+from nto3d.stages.lift.scene import SceneFit
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
 from tests.halves import write_halves
 from tests.scripts.conftest import ROOT
@@ -186,7 +186,7 @@ def test_a_stopped_run_ends_with_the_same_bits(halves: Path, oracle: Oracle, sta
 
             patch.setattr(run_masks.LiftRun, "masks", interrupted)
         else:
-            from nto3d.stages.reconstruct import Reconstruction
+            from nto3d.stages.reconstruct.objective import Reconstruction
 
             shards = Reconstruction.shards
 
@@ -256,7 +256,7 @@ def test_errors_name_the_object(
 def test_a_noun_cannot_be_several_objects(
     halves: Path, tmp_path: Path, oracle: Oracle, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nto3d.run.check_weights", lambda _: None)
+    monkeypatch.setattr("nto3d.runs.multiview.check_weights", lambda _: None)
     noun = ("segmenter=hf", "segmenter.model=gone", "prompts.text=ball", f"prompts.file={halves / 'prompts.json'}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_lift, "build_segmenter", lambda _: oracle)

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from nto3d.cli import main
-from nto3d.segment.sam import SamSegmenter, sam_features
-from nto3d.segment.sam_loading import open_sam
+from nto3d.segment.sam.loading import open_sam
+from nto3d.segment.sam.segmenter import SamSegmenter, sam_features
 from nto3d.types import ByteArray
 from tests.e2e.bright_sam import write_bright_sam
 from tests.helpers import WrittenScene, write_dtu_scene

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from nto3d.build_train_mcc import held_out_views, learnt_objects, learnt_subjects
-from nto3d.cli import compose_config, main
+from nto3d.build.train_mcc import held_out_views, learnt_objects, learnt_subjects
+from nto3d.cli import main
+from nto3d.config.compose import compose_config
 from nto3d.mcc.weights import load_mcc
-from nto3d.run_folder import CHECKPOINT_NAME
-from nto3d.run_train_mcc import OTHERS
-from nto3d.stages.assess_mcc import HeldOut, complete_view, mean_scores
-from nto3d.stages.learn_mcc import CompletionTraining
+from nto3d.runs.folder import CHECKPOINT_NAME
+from nto3d.runs.train_mcc import OTHERS
+from nto3d.stages.mcc.assess import HeldOut, complete_view, mean_scores
+from nto3d.stages.mcc.learn import CompletionTraining
 from nto3d.training.checkpoint import load_checkpoint
 from nto3d.training.log import read_scalars
 from tests.helpers import write_dtu_scene

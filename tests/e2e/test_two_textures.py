@@ -11,16 +11,17 @@ from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn import functional
 
-from nto3d.build import build_device, load_model
+from nto3d.build.model import build_device
 from nto3d.cli import main
 from nto3d.data.load import load_scene
-from nto3d.feature_maps import FeatureMaps
-from nto3d.run_folder import load_run_config
+from nto3d.runs.folder import load_run_config
+from nto3d.runs.stored import open_run
 from nto3d.segment.descriptors import classical_features
-from nto3d.stages.features import render_features
+from nto3d.stages.features.query import cosines, feature_at_pixel
+from nto3d.stages.features.term import render_features
 from nto3d.stages.model import SurfaceModel
-from nto3d.stages.query import cosines, feature_at_pixel
 from nto3d.types import BoolArray, FloatArray, Scene
+from nto3d.types.feature_maps import FeatureMaps
 from tests.e2e.two_textures import HELD_OUT, HIDING, VIEWS, TwoTextures, write_two_textures
 
 SHORT = (
@@ -75,7 +76,7 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     textures = write_two_textures(folder / "scene")
     assert main([*SHORT, f"scene.path={folder / 'scene'}", f"output={folder / 'run'}"]) == 0
     config = load_run_config(folder / "run")
-    model, _ = load_model(folder / "run", config, build_device(config))
+    model = open_run(folder / "run", config, build_device(config)).model
     scene = load_scene(config.scene)
     assert scene.masks is not None
     assert scene.test == HELD_OUT

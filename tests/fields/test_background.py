@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from nto3d.fields.background import BackgroundField, contract
-from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
+from nto3d.kernels.hashgrid.grid import HashGrid
+from nto3d.kernels.hashgrid.spec import HashGridSpec
 
 
 @pytest.mark.parametrize(

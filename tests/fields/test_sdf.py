@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.fields.sdf import SdfField
-from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
+from nto3d.kernels.hashgrid.grid import HashGrid
+from nto3d.kernels.hashgrid.spec import HashGridSpec
 from tests.kernels.devices import assert_close
 from tests.kernels.grids import places
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nto3d.build_exposure import estimate_exposures
+from nto3d.build.exposure import estimate_exposures
 from nto3d.geometry.carving import DepthMaps
 from nto3d.geometry.exposure import Exposures, shared_colors, solve_exposures
 from nto3d.types import ByteArray, FloatArray

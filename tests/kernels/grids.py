@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nto3d.kernels.hashgrid import HashGridSpec
+from nto3d.kernels.hashgrid.spec import HashGridSpec
 
 SPECS = {
     "one small dense level": HashGridSpec(1, 1, 8, 5, 5),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nto3d.kernels.march import Cells, march
+from nto3d.kernels.march.march import Cells, march
 from nto3d.render.volume import Sharpness, render_background, render_surface
 from nto3d.types import RenderOutput
 from tests.render.spheres import EvenBackground, NormalColor, SphereSdf

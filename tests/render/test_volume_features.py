@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.kernels.composite import composite_torch
-from nto3d.kernels.march import Cells, march
+from nto3d.kernels.march.march import Cells, march
 from nto3d.render.neus import neus_alpha
 from nto3d.render.volume import NEGLIGIBLE, Color, Geometry, Sharpness, Target, render_surface
 from nto3d.types import RenderOutput, Samples

@@ -24,7 +24,7 @@ from nto3d.report.lift import (
     prompt_picture,
     shown_views,
 )
-from nto3d.report.lift_section import lift_section
+from nto3d.report.page.lift_section import lift_section
 from nto3d.types import BoolArray, ByteArray, Prompts
 
 HEIGHT, WIDTH = 60, 80

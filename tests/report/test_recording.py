@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nto3d.config import ViewerName
+from nto3d.config.schema import ViewerName
 from nto3d.errors import InputError
 from nto3d.report import recording as module
 from nto3d.report.recording import Recording, RerunRecording, free_name, open_recording

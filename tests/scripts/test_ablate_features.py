@@ -16,10 +16,11 @@ from types import ModuleType
 import pytest
 import yaml
 
-from nto3d.cli import compose_config, guarded
-from nto3d.config_io import parse_overrides
+from nto3d.cli import guarded
+from nto3d.config.compose import compose_config
+from nto3d.config.io import parse_overrides
 from nto3d.errors import InputError
-from nto3d.run_folder import claim, write_run_info
+from nto3d.runs.folder import claim, write_run_info
 from tests.helpers import write_dtu_scene
 from tests.scripts.conftest import ROOT
 

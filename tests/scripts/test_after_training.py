@@ -59,11 +59,12 @@ def test_unseen_surface_can_be_trimmed_afterwards(script: Script, run: Path, tmp
     assert (trimmed.seen > 0).mean() > (closed.seen > 0).mean()
 
 
-def test_an_older_checkpoint_exports_what_it_can(script: Script, run: Path) -> None:
+def test_an_older_checkpoint_exports_what_it_can(script: Script, run: Path, caplog: pytest.LogCaptureFixture) -> None:
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     del state["sight"]
     torch.save(state, run / "checkpoint.pt")
     assert script("export_mesh", f"run={run}") == 0
+    assert "older version" in caplog.text
     assert read_mesh(run / "mesh.ply").seen is None
 
 

@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from nto3d.cli import compose_config
-from nto3d.config import PromptsConfig
+from nto3d.config.compose import compose_config
+from nto3d.config.schema import PromptsConfig
 from nto3d.data.dtu import read_dtu
 from nto3d.data.images import read_image, read_mask
-from nto3d.lift_doubt import write_doubt
-from nto3d.lift_files import write_masks
-from nto3d.run_folder import write_run_config
-from nto3d.segment.prompts import read_prompts
-from nto3d.stages.doubt import Doubt
+from nto3d.runs.folder import write_run_config
+from nto3d.runs.lift.confidence import write_doubt
+from nto3d.runs.lift.files import write_masks
+from nto3d.segment.prompts.read import read_prompts
+from nto3d.stages.lift.confidence import Doubt
 from tests.helpers import write_dtu_scene
 from tests.scripts.conftest import ROOT, Script
 

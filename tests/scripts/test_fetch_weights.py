@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nto3d.segment import sam_weights
+from nto3d.segment.sam import published as sam_weights
 from tests.scripts.conftest import Script
 
 NAME = "sam_vit_b_01ec64"

@@ -14,14 +14,14 @@ import torch
 import yaml
 from torch.nn import functional
 
-from nto3d.build import load_model
 from nto3d.data.load import load_scene
 from nto3d.export.mesh_io import read_mesh
 from nto3d.report.pictures import color_map
-from nto3d.run_folder import load_run_config
-from nto3d.stages.features import render_features
-from nto3d.stages.query import PALETTE, similarity_range
-from nto3d.stages.views import render_view
+from nto3d.runs.folder import load_run_config
+from nto3d.runs.stored import open_run
+from nto3d.stages.features.query import PALETTE, similarity_range
+from nto3d.stages.features.term import render_features
+from nto3d.stages.views.render import render_view
 from tests.scripts.conftest import ROOT, Script
 
 SHRINK, VIEWS = 4, 32  # of the sample's pictures of 320 x 240
@@ -62,7 +62,8 @@ def test_a_point(script: Script, run: Path, capfd: pytest.CaptureFixture[str]) -
 
     config = load_run_config(run)
     scene = load_scene(config.scene)
-    model, world_from_normalized = load_model(run, config, torch.device("cpu"))
+    stored = open_run(run, config, torch.device("cpu"))
+    model, world_from_normalized = stored.model, stored.world_from_normalized
     with torch.no_grad():
         asked = render_features(model, scene, 0, torch.tensor([REDUCED]), config.trainer.step_size)[0][0]
         mesh = read_mesh(run / "mesh.ply").transformed(np.linalg.inv(world_from_normalized))
@@ -91,7 +92,7 @@ def test_the_pictures_show_the_target_and_the_point(script: Script, learnt: Path
     assert ask(script, learnt, "view=0", "point=[158,133]", f"out={out}") == 0
     config = load_run_config(learnt)
     scene = load_scene(config.scene)
-    model, _ = load_model(learnt, config, torch.device("cpu"))
+    model = open_run(learnt, config, torch.device("cpu")).model
     files = sorted(path.name for path in out.glob("view_*.png"))
     assert files == [f"view_{view:03d}.png" for view in (0, 5, 11, 16, 21, 27)]
     for name in files:
@@ -121,7 +122,7 @@ def test_what_stands_in_front_of_the_target_is_no_target(
     config = load_run_config(learnt)
     scene = load_scene(config.scene)
     assert scene.masks is not None
-    model, _ = load_model(learnt, config, torch.device("cpu"))
+    model = open_run(learnt, config, torch.device("cpu")).model
     asked = 0
     for view in range(len(scene.cameras)):
         away = cv2.distanceTransform((~scene.masks[view]).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from nto3d.segment.sam_loading import DECODER_HEADS, Architecture
+from nto3d.segment.sam.loading import DECODER_HEADS, Architecture
 from tests.segment.tiny_hf import library
 
 RENAMED = (

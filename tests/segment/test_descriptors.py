@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from nto3d.feature_maps import FeatureMaps
 from nto3d.segment.descriptors import CHANNELS, DIRECTIONS, GRADIENT_SHARE, SCALES, classical_features, describe
 from nto3d.types import BoolArray, ByteArray
+from nto3d.types.feature_maps import FeatureMaps
 
 PER_SCALE = 3 + DIRECTIONS
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nto3d.segment.embeddings import EmbeddingCache
-from nto3d.segment.sam import SamSegmenter, sam_features
+from nto3d.segment.sam.segmenter import SamSegmenter, sam_features
 from nto3d.types import ByteArray
 from tests.segment.tiny_sam import random_sam
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nto3d.pretrained import import_transformers
+from nto3d.weights.transformers_library import import_transformers
 
 WIDTH = 32  # channels of embeddings and prompts
 SIDE, SIDE_3 = 64, 112

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from nto3d.segment.sam_import import sam_modeling
-from nto3d.segment.sam_loading import Architecture, build_sam
+from nto3d.segment.sam.library import sam_modeling
+from nto3d.segment.sam.loading import Architecture, build_sam
 
 TINY = Architecture(
     width=32,

@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from nto3d.geometry.cameras import RayCaster, every_pixel
-from nto3d.stages.reproject import Projection
+from nto3d.stages.views.projection import Projection
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, Mask, Prompts
 from tests.helpers import look_at
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from nto3d.geometry.cameras import RayCaster
-from nto3d.stages.reproject import Projection
+from nto3d.stages.views.projection import Projection
 from nto3d.types import BoolArray, Cameras
 
 RADIUS = 0.5

@@ -7,19 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from nto3d.config_trainer import LossConfig, TrainerConfig
+from nto3d.config.trainer import LossConfig, TrainerConfig
 from nto3d.data.rays import RaySampler
-from nto3d.feature_maps import FeatureMaps
 from nto3d.fields.color import ColorField
 from nto3d.fields.feature import FeatureField
 from nto3d.fields.sdf import SdfField
-from nto3d.kernels.hashgrid import HashGrid, HashGridSpec
+from nto3d.kernels.hashgrid.grid import HashGrid
+from nto3d.kernels.hashgrid.spec import HashGridSpec
 from nto3d.render.grid import OccupancyGrid
-from nto3d.stages.features import FeatureTerm
+from nto3d.stages.features.term import FeatureTerm
 from nto3d.stages.model import SurfaceModel
-from nto3d.stages.reconstruct import Reconstruction
+from nto3d.stages.reconstruct.objective import Reconstruction
 from nto3d.training.parallel import Losses
 from nto3d.types import Cameras, Scene
+from nto3d.types.feature_maps import FeatureMaps
 from tests.helpers import render_sphere, ring_cameras
 
 SIZE, CHANNELS, RAMP, STEPS = (24, 32), 4, 5, 200

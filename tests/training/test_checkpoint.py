@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from nto3d.config import Config
-from nto3d.config_io import flatten, to_dict
+from nto3d.config.io import flatten, to_dict
+from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.training.checkpoint import (
     FORMAT,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nto3d.data.synthetic import objects, shapes
-from nto3d.data.synthetic.objects import Item
 from nto3d.data.synthetic.plans import Recipe
-from nto3d.data.synthetic.shapes import Sdf
+from nto3d.data.synthetic.solids import objects, shapes
+from nto3d.data.synthetic.solids.objects import Item
+from nto3d.data.synthetic.solids.shapes import Sdf
 
 Floats = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 """Endless procedural objects, each seen from a few sides: what a network that completes objects learns from.
 
-A seed is an object, of the families in turn. Seeds from `config_single.FIRST_HELD_OUT` on are for
+A seed is an object, of the families in turn. Seeds from `config.single.FIRST_HELD_OUT` on are for
 evaluation and never for training.
 An object costs some tenths of a second on one core, so it can be made while training.
 
@@ -18,12 +18,12 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
 from nto3d.data.object_views import ObjectViews
-from nto3d.data.synthetic import shapes
-from nto3d.data.synthetic.families import FAMILIES, REACH, any_turn, posed
-from nto3d.data.synthetic.objects import Item
 from nto3d.data.synthetic.raycast import RayScene, light_directions
-from nto3d.data.synthetic.shapes import Floats, Sdf, Solid
-from nto3d.data.synthetic.textures import Material, Pattern, Rgb
+from nto3d.data.synthetic.solids import shapes
+from nto3d.data.synthetic.solids.families import FAMILIES, REACH, any_turn, posed
+from nto3d.data.synthetic.solids.objects import Item
+from nto3d.data.synthetic.solids.shapes import Floats, Sdf, Solid
+from nto3d.data.synthetic.solids.textures import Material, Pattern, Rgb
 from nto3d.data.synthetic.viewpoints import View, look_at
 from nto3d.types import ByteArray, Cameras, Mesh
 

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from nto3d.data.synthetic.recipes import SyntheticScene, surface_points
-from nto3d.data.synthetic.shapes import Solid
+from nto3d.data.synthetic.solids.shapes import Solid
 from nto3d.data.synthetic.viewpoints import View
 
 Floats = NDArray[np.float64]

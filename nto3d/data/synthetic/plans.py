@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nto3d.data.synthetic import objects, patchwork
+from nto3d.data.synthetic.solids import objects, patchwork
 from nto3d.data.synthetic.viewpoints import Rings
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from nto3d.data.synthetic.shapes import Solid
-from nto3d.data.synthetic.textures import Material, MaterialTable, albedo, material_table
+from nto3d.data.synthetic.solids.shapes import Solid
+from nto3d.data.synthetic.solids.textures import Material, MaterialTable, albedo, material_table
 from nto3d.data.synthetic.viewpoints import View
 from nto3d.types import IntArray
 

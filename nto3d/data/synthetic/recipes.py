@@ -8,13 +8,13 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from nto3d.data.synthetic import objects, patchwork, shapes
 from nto3d.data.synthetic.arrange import arrange
-from nto3d.data.synthetic.objects import Item
 from nto3d.data.synthetic.plans import FLOATING_BASE, RECIPES, Recipe
 from nto3d.data.synthetic.raycast import RayScene
-from nto3d.data.synthetic.shapes import Sdf, Solid
-from nto3d.data.synthetic.textures import Material, Pattern
+from nto3d.data.synthetic.solids import objects, patchwork, shapes
+from nto3d.data.synthetic.solids.objects import Item
+from nto3d.data.synthetic.solids.shapes import Sdf, Solid
+from nto3d.data.synthetic.solids.textures import Material, Pattern
 from nto3d.data.synthetic.viewpoints import View, ring_views
 from nto3d.errors import InputError
 from nto3d.types import IntArray

@@ -1,0 +1,24 @@
+"""Composing a configuration from the YAML files under `configs/`, as `train.py` does; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+
+from nto3d.config.io import register, to_config
+from nto3d.config.schema import Config
+
+CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
+
+
+def compose_config(overrides: Sequence[str]) -> Config:
+    """What `train.py` would run with these overrides.
+
+    Raises:
+        InputError: a value is missing or impossible; Hydra's own errors are for `cli.guarded`.
+    """
+    register()
+    with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        return to_config(hydra.compose("config", list(overrides)))

@@ -1,0 +1,1 @@
+"""Shapes, textures, and the objects made of them."""

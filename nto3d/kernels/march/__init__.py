@@ -1,0 +1,1 @@
+"""Ray marching through an occupancy grid."""

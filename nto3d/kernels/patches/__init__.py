@@ -1,0 +1,1 @@
+"""Correlation of picture patches over a surface."""

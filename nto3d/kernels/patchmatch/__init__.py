@@ -1,0 +1,1 @@
+"""PatchMatch multi-view stereo."""

@@ -1,0 +1,1 @@
+"""A module a mode, and a run's folder."""

@@ -1,0 +1,91 @@
+"""What a lift is unsure of: kept in the run's folder as lift/doubt.json, and said to the user.
+
+    {"confidence": 0.77, "view": 21, "point": [210, 183]}
+
+The point is (x, y) in pixels of the picture file; view and point are null where nothing is in doubt.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nto3d.config.schema import Config
+from nto3d.errors import InputError
+from nto3d.files import write_atomic
+from nto3d.runs.folder import DOUBT_NAME
+from nto3d.segment.prompts.read import to_file_pixels
+
+if TYPE_CHECKING:  # it needs torch, and reading does not
+    from nto3d.stages.lift.confidence import Doubt
+
+log = logging.getLogger("nto3d")
+
+
+@dataclass(frozen=True)
+class StoredDoubt:
+    """What a run's folder says: see `stages.lift.confidence.Doubt`; the point is in pixels of the picture file."""
+
+    confidence: float
+    view: int | None
+    point: tuple[float, float] | None
+
+
+def write_doubt(folder: Path, doubt: Doubt, downscale: int) -> StoredDoubt:
+    """Write FOLDER/lift/doubt.json.
+
+    Args:
+        folder: of the run, or of one of its objects. downscale: of the scene's pictures.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    point = None
+    if doubt.place is not None:
+        x, y = to_file_pixels(doubt.place, downscale).tolist()
+        point = (x, y)
+    stored = StoredDoubt(doubt.confidence, doubt.view, point)
+    content = {"confidence": round(stored.confidence, 4), "view": stored.view, "point": point}
+    write_atomic(folder / DOUBT_NAME, json.dumps(content) + "\n")
+    return stored
+
+
+def read_doubt(folder: Path) -> StoredDoubt:
+    """Counterpart of `write_doubt`.
+
+    Raises:
+        InputError: the file is missing or broken.
+    """
+    path = folder / DOUBT_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        view, point = content["view"], content["point"]
+        place = None if point is None else (float(point[0]), float(point[1]))
+        return StoredDoubt(float(content["confidence"]), None if view is None else int(view), place)
+    except OSError as error:
+        raise InputError(f"{path}: expected what a lift leaves, it cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{path}: expected confidence, view and point, as a lift writes them ({error!r})") from error
+
+
+def say_doubt(doubt: StoredDoubt, config: Config, name: str) -> None:
+    """Warn of masks that are in doubt, in one line, with the place where a click would help most.
+
+    Args:
+        name: of the object, or "".
+    """
+    if doubt.confidence >= config.lift.sure:
+        log.info("confidence in the masks: %.2f", doubt.confidence)
+        return
+    where = "more clicks help"
+    if doubt.point is not None:
+        shown = " ".join(shlex.quote(part) for part in (f"run={config.output}", *([f"object={name}"] if name else [])))
+        where = (
+            f"one more click would help most in view {doubt.view} at [{doubt.point[0]:g}, {doubt.point[1]:g}]; "
+            f"python scripts/annotate.py suggest=true {shown} shows it"
+        )
+    log.warning("the masks are in doubt, confidence %.2f (lift.sure=%g): %s", doubt.confidence, config.lift.sure, where)

@@ -1,0 +1,74 @@
+"""What a run left in its checkpoint, opened again without its pictures: to export, to evaluate, to ask."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nto3d.build.model import restore_model
+from nto3d.config.io import to_dict
+from nto3d.config.schema import Config
+from nto3d.errors import InputError
+from nto3d.export.visibility import Sight
+from nto3d.runs.folder import CHECKPOINT_NAME
+from nto3d.stages.model import SurfaceModel
+from nto3d.stages.objects.meshes import Objects
+from nto3d.training.checkpoint import LIFT_STAGE, MODEL_KEYS, check_config, load_checkpoint
+from nto3d.types import FloatArray
+
+log = logging.getLogger("nto3d")
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A trained model with what its export needs.
+
+    Attributes:
+        model: on the device that was asked for. world_from_normalized: [4, 4], of the scene.
+        sight: what the training views show; None in checkpoints that are too old. objects: that have names, or None.
+    """
+
+    model: SurfaceModel
+    world_from_normalized: FloatArray
+    sight: Sight | None
+    objects: Objects | None
+
+
+def open_run(run_dir: Path, config: Config, device: torch.device) -> StoredRun:
+    """Opens the checkpoint of a run.
+
+    Args:
+        config: the run's own configuration, in which only what does not shape the model may have been changed.
+
+    Raises:
+        InputError: there is no checkpoint, it is damaged or of another configuration, or the backend is missing.
+    """
+    path = run_dir / CHECKPOINT_NAME
+    state = load_checkpoint(path, device)
+    check_config(state["config"], to_dict(config), path, MODEL_KEYS)
+    if state["stage"] == LIFT_STAGE:
+        raise InputError(
+            f"{path}: there is no mesh yet, the run was stopped while it looked for masks: go on with resume"
+        )
+    if "world_from_normalized" not in state:
+        raise InputError(f"{path}: expected a checkpoint with world_from_normalized, got one of an older version")
+    return StoredRun(
+        restore_model(state, config, device),
+        state["world_from_normalized"].cpu().numpy(),
+        Sight.from_state(state["sight"]) if "sight" in state else None,
+        Objects.from_state(state["objects"]) if "objects" in state else None,
+    )
+
+
+def stored_objects(run_dir: Path) -> Objects | None:
+    """The named objects of a run; None where it has none, or no checkpoint.
+
+    Raises:
+        InputError: the checkpoint is damaged.
+    """
+    path = run_dir / CHECKPOINT_NAME
+    state = load_checkpoint(path) if path.is_file() else {}
+    return Objects.from_state(state["objects"]) if "objects" in state else None

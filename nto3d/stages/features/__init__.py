@@ -1,0 +1,1 @@
+"""The feature field: learnt, compared, asked."""

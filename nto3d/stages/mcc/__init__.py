@@ -1,0 +1,1 @@
+"""MCC: asked, trained, measured."""

@@ -1,0 +1,1 @@
+"""Several named objects in one reconstruction."""

@@ -1,0 +1,1 @@
+"""From pictures and masks to a mesh."""

@@ -1,0 +1,1 @@
+"""What the fields show in whole views, and votes of views on the surface."""

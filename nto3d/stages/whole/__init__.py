@@ -1,0 +1,1 @@
+"""The whole object that a click names, by geometry."""
