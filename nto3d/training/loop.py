@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from nto3d.errors import InputError, Interrupted
-from nto3d.training.log import RunLogger
 from nto3d.training.parallel import Shard, ShardedGradients
+from nto3d.types import ByteArray
 
 log = logging.getLogger("nto3d")
 
@@ -52,6 +52,25 @@ class Optimizer(Protocol):
         """Change the parameters by their gradients."""
 
 
+class StepLog(Protocol):
+    """What the loop tells of its steps; used in a `with`. A `RunLogger` is one."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def advance(self, step: int) -> None:
+        """So many steps are done."""
+
+    def interval(self, step: int, scalars: Mapping[str, float], rays: int = 0, samples: int = 0) -> None:
+        """Scalars of a step; rays and samples since the last call."""
+
+    def image(self, step: int, name: str, pixels: ByteArray) -> None:
+        """A picture, uint8 [H, W, 3]."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """When what happens.
@@ -71,6 +90,14 @@ class Schedule:
     image_every: int
     linear: bool = False
 
+    def saves(self, done: int) -> bool:
+        """Whether a checkpoint is due after so many steps."""
+        return done % self.checkpoint_every == 0 or done == self.steps
+
+    def logs(self, done: int) -> bool:
+        """Whether scalars are due after so many steps."""
+        return done % self.log_every == 0 or done == self.steps
+
     def rate(self, step: int) -> float:
         """Learning rate of a step as a share of the base rate: linear warm-up, and decay."""
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
@@ -83,9 +110,9 @@ def fit(
     objective: Objective,
     optimizer: Optimizer,
     schedule: Schedule,
-    logger: RunLogger,
-    save: Callable[[int], None],
-    run_dir: Path,
+    logger: StepLog,
+    save: Callable[[int], None] = lambda step: None,
+    run_dir: Path | None = None,
     start: int = 0,
     scaler: torch.amp.GradScaler | None = None,
     rates: str = "trainer.lr or trainer.mlp_lr",
@@ -96,12 +123,13 @@ def fit(
         objective: gives the loss. optimizer: each parameter group holds its base learning rate as `base_lr`.
         logger: is told of every step. save: writes a checkpoint of the state after so many steps; a fresh training
             saves the state before its first step, too.
+        run_dir: where the checkpoints are, for messages; None: there are none.
         scaler: for float16 on CUDA, with one of torch's optimizers.
         rates: the keys of the learning rates, for messages.
 
     Raises:
         InputError: the loss stopped being finite; the last good checkpoint stays.
-        Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved. Without checkpoints KeyboardInterrupt.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
@@ -117,46 +145,64 @@ def fit(
             loss, scalars = differentiate(objective.shards(step, shards), scaler.scale)
             done = step + 1
             stopping = stop.is_set()  # asked once: a later request waits for the next step, and its checkpoint
-            due = done % schedule.log_every == 0 or done == schedule.steps
-            saving = done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping
-            if scaler.is_enabled():
-                assert isinstance(optimizer, torch.optim.Optimizer)
-                scaler.unscale_(optimizer)
-            norm = torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
-            if on_cpu or due or saving:  # on CUDA, looking waits for the device
+            saving = schedule.saves(done) or stopping
+            norm = _clipped_norm(parameters, optimizer, scaler, schedule.clip_norm)
+            if on_cpu or saving or schedule.logs(done):  # on CUDA, looking waits for the device
                 # Gradient scaling expects infinite gradients now and then, and skips the step by itself.
-                checked = loss if scaler.is_enabled() else loss + norm
-                if not bool(torch.isfinite(checked)):
-                    raise InputError(_not_finite(step, scalars, run_dir, rates))
-            if scaler.is_enabled():
-                assert isinstance(optimizer, torch.optim.Optimizer)
-                scaler.step(optimizer)
-                scaler.update()
-            else:
-                optimizer.step()
-            if due:
-                rays, samples = objective.counts()
-                shown = objective.summary({name: float(value) for name, value in scalars.items()})
-                values = {"loss": float(loss), **shown}
-                logger.interval(done, values, rays, samples)
-            logger.advance(done)
-            if schedule.image_every and done % schedule.image_every == 0:
-                for name, pixels in objective.pictures().items():
-                    logger.image(done, name, pixels)
+                _check_finite(loss if scaler.is_enabled() else loss + norm, step, scalars, run_dir, rates)
+            _update(optimizer, scaler)
+            _tell(logger, objective, schedule, done, loss, scalars)
             if saving:
                 save(done)
             if stopping:
-                raise Interrupted(run_dir)
+                raise _interruption(run_dir)
         if stop.is_set():  # during the last step, which was saved
-            raise Interrupted(run_dir)
+            raise _interruption(run_dir)
 
 
-def _not_finite(step: int, scalars: dict[str, Tensor], run_dir: Path, rates: str) -> str:
-    parts = ", ".join(f"{name} {float(value):.4g}" for name, value in scalars.items())
-    return (
-        f"step {step}: the loss or its gradient is not finite ({parts}); "
-        f"the last checkpoint in {run_dir} is from before it; try a lower {rates}"
-    )
+def _clipped_norm(
+    parameters: list[Tensor], optimizer: Optimizer, scaler: torch.amp.GradScaler, largest: float
+) -> Tensor:
+    """The norm of the gradient before it is clipped to the largest one."""
+    if scaler.is_enabled():
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        scaler.unscale_(optimizer)
+    return torch.nn.utils.clip_grad_norm_(parameters, largest)
+
+
+def _update(optimizer: Optimizer, scaler: torch.amp.GradScaler) -> None:
+    if scaler.is_enabled():
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+    else:
+        optimizer.step()
+
+
+def _tell(
+    logger: StepLog, objective: Objective, schedule: Schedule, done: int, loss: Tensor, scalars: Mapping[str, Tensor]
+) -> None:
+    """Tell the log of a step, with scalars and pictures where they are due."""
+    if schedule.logs(done):
+        rays, samples = objective.counts()
+        shown = objective.summary({name: float(value) for name, value in scalars.items()})
+        logger.interval(done, {"loss": float(loss), **shown}, rays, samples)
+    logger.advance(done)
+    if schedule.image_every and done % schedule.image_every == 0:
+        for name, pixels in objective.pictures().items():
+            logger.image(done, name, pixels)
+
+
+def _interruption(run_dir: Path | None) -> KeyboardInterrupt:
+    return KeyboardInterrupt() if run_dir is None else Interrupted(run_dir)
+
+
+def _check_finite(value: Tensor, step: int, scalars: dict[str, Tensor], run_dir: Path | None, rates: str) -> None:
+    if bool(torch.isfinite(value)):
+        return
+    parts = ", ".join(f"{name} {float(part):.4g}" for name, part in scalars.items())
+    kept = "" if run_dir is None else f"the last checkpoint in {run_dir} is from before it; "
+    raise InputError(f"step {step}: the loss or its gradient is not finite ({parts}); {kept}try a lower {rates}")
 
 
 @contextmanager
