@@ -240,7 +240,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _execute(config: Config, argv: Sequence[str], fresh: bool) -> None:
-    from nto3d.runs.multiview import run  # here, so that --help and errors in the configuration need no torch
+    from nto3d.runs.dispatch import run  # here, so that --help and errors in the configuration need no torch
     from nto3d.training.log import set_up_logging
 
     output = Path(config.output)

@@ -1,4 +1,4 @@
-"""The exception that means "the user can fix this" (a single line, exit code 2), and the one for Ctrl-C."""
+"""The exception that means "the user can fix this" (a single line, exit code 2), and those that stop the work."""
 
 from __future__ import annotations
 
@@ -26,3 +26,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, run_dir: Path) -> None:
         super().__init__(f"interrupted; a checkpoint is in {run_dir}")
         self.run_dir = run_dir
+
+
+class CancelledError(Exception):
+    """A callback asked the work to stop; nothing of it is left."""

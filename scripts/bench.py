@@ -37,7 +37,8 @@ import torch  # noqa: E402
 from bench_surface import SCENES, VARIANTS, bench_surface  # noqa: E402
 from bench_table import DOUBLE, JACOBIAN, PARTS, SURFACE, Row, machine, ratios, table  # noqa: E402
 
-from nto3d.build.model import build_device, build_model, build_optimizer, build_schedule  # noqa: E402
+from nto3d.build.device import build_device  # noqa: E402
+from nto3d.build.model import build_model, build_optimizer, build_schedule  # noqa: E402
 from nto3d.build.start import build_photometric, build_start  # noqa: E402
 from nto3d.cli import guarded  # noqa: E402
 from nto3d.config.compose import compose_config  # noqa: E402

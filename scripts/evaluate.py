@@ -22,7 +22,7 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 
 from omegaconf import OmegaConf  # noqa: E402
 
-from nto3d.build.model import build_device  # noqa: E402
+from nto3d.build.device import build_device  # noqa: E402
 from nto3d.cli import guarded, pop_argument  # noqa: E402
 from nto3d.config.check import validate  # noqa: E402
 from nto3d.config.io import parse_overrides  # noqa: E402
@@ -34,7 +34,7 @@ from nto3d.export.mesh_io import read_mesh  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
 from nto3d.runs.folder import load_run_config  # noqa: E402
 from nto3d.runs.lift.files import true_masks  # noqa: E402
-from nto3d.runs.lift.masks import object_metrics, with_truth  # noqa: E402
+from nto3d.runs.objects import object_metrics, with_truth  # noqa: E402
 from nto3d.runs.stored import open_run, stored_objects  # noqa: E402
 from nto3d.stages.reconstruct.assess import METRICS_NAME, assess_mesh, assess_views, write_metrics  # noqa: E402
 

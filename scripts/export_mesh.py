@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
-from nto3d.build.model import build_device  # noqa: E402
+from nto3d.build.device import build_device  # noqa: E402
 from nto3d.cli import guarded, pop_argument  # noqa: E402
 from nto3d.config.io import parse_overrides  # noqa: E402
 from nto3d.config.schema import ExportConfig, MeshFormat  # noqa: E402

@@ -33,8 +33,8 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import numpy as np  # noqa: E402
 from omegaconf import MISSING  # noqa: E402
 
+from nto3d.build.device import build_device  # noqa: E402
 from nto3d.build.exposure import find_exposures  # noqa: E402
-from nto3d.build.model import build_device  # noqa: E402
 from nto3d.cli import guarded  # noqa: E402
 from nto3d.config.compose import compose_config  # noqa: E402
 from nto3d.config.io import parse_options  # noqa: E402
@@ -46,8 +46,11 @@ from nto3d.errors import InputError  # noqa: E402
 from nto3d.evaluate.damage import DAMAGES  # noqa: E402
 from nto3d.evaluate.masks import iou  # noqa: E402
 from nto3d.files import write_atomic  # noqa: E402
-from nto3d.runs.lift.run import LiftRun, Target  # noqa: E402
-from nto3d.segment.prompts.read import to_file_pixels, with_click  # noqa: E402
+from nto3d.pipeline.lift import Lifter, Target  # noqa: E402
+from nto3d.pipeline.scene import fit_scene  # noqa: E402
+from nto3d.report.recording import Recording  # noqa: E402
+from nto3d.runs.lift.notes import LiftNotes  # noqa: E402
+from nto3d.segment.prompts.read import read_prompts, to_file_pixels, with_click  # noqa: E402
 from nto3d.stages.lift.refine import mean_truth_iou  # noqa: E402
 from nto3d.stages.lift.scene import SceneFit  # noqa: E402
 from nto3d.types import Mask, Prompts, Scene  # noqa: E402
@@ -94,7 +97,7 @@ def rounds(config: Config) -> Iterator[Trial]:
             yield Trial(f"{use.value}, max_rounds={number}", dataclasses.replace(config, lift=lift))
 
 
-def answered(lift: LiftRun, scene: Scene) -> tuple[Prompts, ...] | None:
+def answered(lift: Lifter, scene: Scene) -> tuple[Prompts, ...] | None:
     """The prompts of a lift and a click where it asks for one, answered from the truth; None: it does not ask."""
     view, place = lift.doubt.view, lift.doubt.place
     if view is None or place is None or lift.doubt.confidence >= lift.config.lift.sure:
@@ -119,21 +122,24 @@ def run_trials(
     rows: list[tuple[object, ...]] = []
     exposures = find_exposures(config, scene)
 
-    def again(lift: LiftRun, fitted: SceneFit, folder: Path) -> str:
+    def again(lift: Lifter, fitted: SceneFit, folder: Path) -> str:
         """The mean IoU with the click that a lift asks for; empty where it asks for none."""
         prompts = answered(lift, scene)
         if prompts is None or scene.masks is None:
             return ""
-        (folder / "second").mkdir(exist_ok=True)
-        more = LiftRun(lift.config, scene, device, folder / "second", None, exposures, Target("", prompts), lift)
+        notes = LiftNotes(folder / "second", scene, {some.view: some for some in prompts}, False, Recording(), "")
+        more = Lifter(lift.config, scene, device, Target("", prompts), notes, exposures, lift)
         masks = more.masks(fitted, more.first_masks())
         return f"{mean_truth_iou(masks, scene.masks, scene.train):.3f}"
 
     for number, trial in enumerate(trials):
         folder = out / f"{number:02d}"
         folder.mkdir(parents=True, exist_ok=True)
-        lift = LiftRun(trial.config, scene, device, folder, exposures=exposures)
-        fitted = fitted or lift.fit_scene()
+        where = trial.config.scene
+        prompts = read_prompts(trial.config.prompts, Path(where.path), scene, where.downscale)
+        notes = LiftNotes(folder, scene, {some.view: some for some in prompts}, False, Recording(), "")
+        lift = Lifter(trial.config, scene, device, Target("", prompts), notes, exposures)
+        fitted = fitted or fit_scene(trial.config, scene, device, notes, exposures)
         begun = time.perf_counter()
         first = lift.first_masks()
         if trial.damage is not None:
@@ -147,11 +153,8 @@ def run_trials(
         each = [iou(masks[view].pixels, scene.masks[view]) for view in scene.train]
         row = (
             trial.name,
-            *(
-                f"{value:.3f}"
-                for value in (clicked, lift.notes.rows[0][2], lift.notes.rows[-1][2], np.mean(each), np.min(each))
-            ),
-            len(lift.notes.rows) - 1,
+            *(f"{value:.3f}" for value in (clicked, notes.rows[0][2], notes.rows[-1][2], np.mean(each), np.min(each))),
+            len(notes.rows) - 1,
             f"{time.perf_counter() - begun:.0f}",
             f"{lift.doubt.confidence:.3f}",
             again(lift, fitted, folder) if second else "",

@@ -17,7 +17,7 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from nto3d.build.model import build_device  # noqa: E402
+from nto3d.build.device import build_device  # noqa: E402
 from nto3d.cli import guarded, pop_argument  # noqa: E402
 from nto3d.config.schema import Config  # noqa: E402
 from nto3d.data.load import load_scene  # noqa: E402

@@ -28,7 +28,7 @@ if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
 import numpy as np  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from nto3d.build.model import build_device  # noqa: E402
+from nto3d.build.device import build_device  # noqa: E402
 from nto3d.cli import guarded  # noqa: E402
 from nto3d.config.io import parse_options  # noqa: E402
 from nto3d.config.schema import Config, MaskUse  # noqa: E402

@@ -27,6 +27,8 @@ FLOORS = (
     {"stages.lift"},
     {"stages.objects"},
     {"build"},
+    {"pipeline"},
+    {"api"},
     {"runs"},
     {"cli"},
 )

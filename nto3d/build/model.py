@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
 from nto3d.build.exposure import build_exposure, stored_exposures
-from nto3d.config.schema import Backend, Config, MaskUse, SegmenterName
+from nto3d.config.schema import Config, MaskUse, SegmenterName
 from nto3d.config.single import Precision
 from nto3d.errors import InputError
 from nto3d.fields.background import BackgroundField
@@ -34,7 +30,6 @@ from nto3d.training.loop import Schedule
 from nto3d.types import BoolArray, Scene
 
 log = logging.getLogger("nto3d")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 SOFT = 20.0  # initial sharpness of a sphere
 TARGET_LEVELS, TARGET_FINEST = 8, 128  # of the target field's hash grid: an object's outline, not its texture
 DISSENT = 0.05  # share of the views whose found masks may lack a part of the target
@@ -44,56 +39,6 @@ PRECISIONS = {
     Precision.bfloat16: torch.bfloat16,
     Precision.float16: torch.float16,
 }
-
-
-def build_device(config: Config) -> torch.device:
-    """The device of a run; also sets the number of CPU threads and seeds torch.
-
-    Raises:
-        InputError: the device does not exist, or the backend cannot run on it.
-    """
-    _keep_freed_memory()
-    torch.set_num_threads(config.threads or _cores())
-    torch.manual_seed(config.seed)
-    np.random.seed(config.seed % 2**32)  # noqa: NPY002, for libraries that draw from the global state
-    device = named_device("device", config.device)
-    if config.encoding.backend is Backend.tcnn and device.type != "cuda":
-        raise InputError("encoding.backend: tcnn needs a CUDA device; use encoding=warp on the CPU")
-    return device
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def named_device(key: str, name: str) -> torch.device:
-    """The device that a key names: auto, cpu, cuda, cuda:N.
-
-    Raises:
-        InputError: this machine has none such.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"{key}: expected a device of this machine, got {name}, but torch finds no CUDA")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"{key}: expected one of {torch.cuda.device_count()} CUDA devices, got {name}")
-    return device
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc to reuse freed memory instead of giving it back after every operation.
-
-    A training step frees and asks for the same hundred megabytes again; getting them from the kernel each time, page by
-    page, cost a fifth of the step.
-    """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
-        if mallopt is not None:
-            mallopt(M_TRIM_THRESHOLD, 2**30)
-            mallopt(M_MMAP_THRESHOLD, 2**25)  # larger blocks, such as pictures, still go back
 
 
 def build_target(config: Config) -> OccupancyField:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from nto3d.build.model import PRECISIONS, named_device
+from nto3d.build.device import named_device
+from nto3d.build.model import PRECISIONS
 from nto3d.config.schema import Config, FeatureSource, MaskUse, SegmenterName
 from nto3d.segment.base import Finder, Segmenter
 from nto3d.segment.descriptors import classical_features

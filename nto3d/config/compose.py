@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 
 from nto3d.config.io import register, to_config
 from nto3d.config.schema import Config
@@ -20,5 +21,10 @@ def compose_config(overrides: Sequence[str]) -> Config:
         InputError: a value is missing or impossible; Hydra's own errors are for `cli.guarded`.
     """
     register()
-    with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-        return to_config(hydra.compose("config", list(overrides)))
+    outer = GlobalHydra.instance().hydra  # of an application that calls this one
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+            return to_config(hydra.compose("config", list(overrides)))
+    finally:
+        GlobalHydra.instance().hydra = outer

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nto3d.build.model import build_device
+from nto3d.build.device import build_device
 from nto3d.build.segmenter import build_finder, build_segmenter, check_weights
-from nto3d.build.single import build_depth, build_mcc, margin_of
+from nto3d.build.single import build_depth, build_mcc
 from nto3d.config.schema import Config, Reader, SegmenterName
 from nto3d.data.load import load_scene
 from nto3d.depth.base import PointMap, seen_surface
 from nto3d.errors import InputError
 from nto3d.evaluate.geometry import point_metrics
 from nto3d.export.mesh_io import write_points
-from nto3d.mcc.inputs import seen_view
 from nto3d.mcc.model import Mcc
+from nto3d.pipeline.single import complete_target
 from nto3d.report.page.page import write_report
 from nto3d.report.pictures import DEPTH_MAP, color_map, depth_range
 from nto3d.report.recording import Recording, open_recording
@@ -28,7 +28,7 @@ from nto3d.runs.folder import RECORDING_NAME, config_text, last_command, peak_me
 from nto3d.segment.precomputed import given_masks
 from nto3d.segment.prompts.read import read_prompts
 from nto3d.stages.reconstruct.assess import FRAMES, REPORT_NAME, TURNTABLE, report_metrics
-from nto3d.stages.mcc.complete import Completion, complete
+from nto3d.stages.mcc.complete import Completion
 from nto3d.stages.reconstruct.mesh import write_run_mesh
 from nto3d.stages.lift.noun import Noun
 from nto3d.types import BoolArray, Prompts, Scene
@@ -74,11 +74,8 @@ def _complete(
     recording.mask("camera/mask", mask)
     found = build_depth(config, scene, device).point_map(scene.images[view], scene.cameras.intrinsics[view])
     recording.depth("camera/depth", np.where(found.valid, found.points[..., 2], 0.0))
-    seen = seen_view(scene.images[view], found.points, mask & found.valid, model.sizes, margin_of(config, mask))
-    colors = scene.images[view][mask & found.valid]
+    result = complete_target(config, model, scene.images[view], found, mask, recording)
     points = found.points[mask & found.valid].astype(np.float64)
-    recording.points("seen", points, colors, 0.25 * config.single.granularity * seen.scale)
-    result = complete(model, seen, config.single, recording)
     recording.mesh("mesh", result.mesh)
     write_points(result.places, result.colors, run_dir / CLOUD_NAME)
     write_run_mesh(result.mesh, run_dir, config.export)

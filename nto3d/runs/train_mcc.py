@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nto3d.build.model import build_device
+from nto3d.build.device import build_device
 from nto3d.build.train_mcc import (
     build_mcc_schedule,
     build_network,

@@ -121,11 +121,9 @@ def fit(
 
     Args:
         objective: gives the loss. optimizer: each parameter group holds its base learning rate as `base_lr`.
-        logger: is told of every step. save: writes a checkpoint of the state after so many steps; a fresh training
-            saves the state before its first step, too.
-        run_dir: where the checkpoints are, for messages; None: there are none.
+        logger: is told of every step. save: writes a checkpoint after so many steps, and before the first.
+        run_dir: where the checkpoints are, for messages; None: there are none. rates: the keys of the learning rates.
         scaler: for float16 on CUDA, with one of torch's optimizers.
-        rates: the keys of the learning rates, for messages.
 
     Raises:
         InputError: the loss stopped being finite; the last good checkpoint stays.

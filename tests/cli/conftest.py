@@ -1,4 +1,4 @@
-"""A stand-in for `nto3d.runs.multiview`, and what the tests of the command line share."""
+"""A stand-in for `nto3d.runs.dispatch`, and what the tests of the command line share."""
 
 import sys
 import types
@@ -13,7 +13,7 @@ Run = Callable[[Config], dict[str, float]]
 
 
 class Runs(list[Config]):
-    """What the stand-in for `nto3d.runs.multiview.run` was called with; `act` is what it does."""
+    """What the stand-in for `nto3d.runs.dispatch.run` was called with; `act` is what it does."""
 
     act: Run = staticmethod(lambda config: save(config))
 
@@ -31,9 +31,9 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
         runs.append(config)
         return runs.act(config)
 
-    module = types.ModuleType("nto3d.runs.multiview")
+    module = types.ModuleType("nto3d.runs.dispatch")
     module.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "nto3d.runs.multiview", module)
+    monkeypatch.setitem(sys.modules, "nto3d.runs.dispatch", module)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.delenv("NTO3D_DEBUG", raising=False)

@@ -17,13 +17,14 @@ import torch
 import trimesh
 from PIL import Image
 
-from nto3d import run_lift, run_masks
 from nto3d.cli import main
 from nto3d.config.schema import SceneConfig, SegmenterName
 from nto3d.data.load import load_scene
 from nto3d.evaluate.masks import iou
 from nto3d.evaluate.overlap import share_in_common
 from nto3d.export.mesh_io import read_mesh
+from nto3d.pipeline import lift as lifting
+from nto3d.runs.lift import masks as run_masks
 from nto3d.runs.lift.confidence import read_doubt
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
@@ -57,21 +58,21 @@ class Oracle:
         return Mask(prompts.view, self.masks[max(hits, key=lambda name: hits[name])][prompts.view], 1.0)
 
 
-def fit_scene(lift: run_lift.LiftRun, *rest: object) -> SceneFit:
+def fit_scene(*values: object) -> SceneFit:
     """The colours are not learnt in a step, but nothing stands in front of the ball."""
-    fitted = FIT_SCENE(lift, *rest)  # type: ignore[arg-type]
+    fitted = FIT_SCENE(*values)  # type: ignore[arg-type]
     seen = {v: dataclasses.replace(p, differs=np.zeros_like(p.differs)) for v, p in fitted.seen.items()}
     return dataclasses.replace(fitted, seen=seen)
 
 
-FIT_SCENE = run_lift.LiftRun.fit_scene
+FIT_SCENE = run_masks.fit_scene
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _alone() -> Iterator[None]:
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_lift.LiftRun, "fit_scene", fit_scene)
+        patch.setattr(run_masks, "fit_scene", fit_scene)
         yield
     torch.set_num_threads(threads)
 
@@ -109,7 +110,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory, oracle: Oracle) -> Path:
 
 def train(folder: Path, oracle: Oracle, output: str, *values: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_lift, "build_segmenter", lambda _: oracle)
+        patch.setattr(lifting, "build_segmenter", lambda _: oracle)
         given = values if values[0].startswith("resume=") else (*values, f"scene.path={folder}")
         where = () if values[0].startswith("resume=") else (f"output={folder / output}",)
         assert main([*given, *where]) == 0
@@ -175,16 +176,16 @@ def test_a_stopped_run_ends_with_the_same_bits(halves: Path, oracle: Oracle, sta
     """Stopped before the second lift, or in the middle of the training."""
     stopped = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_lift, "build_segmenter", lambda _: oracle)
+        patch.setattr(lifting, "build_segmenter", lambda _: oracle)
         if stage == "lift":
-            masks = run_lift.LiftRun.masks
+            masks = lifting.Lifter.masks
 
-            def interrupted(lift: run_lift.LiftRun, *rest: object) -> object:
-                if lift.run_dir.name == "blue":
+            def interrupted(lift: lifting.Lifter, *rest: object) -> object:
+                if lift.target.name == "blue":
                     raise KeyboardInterrupt
                 return masks(lift, *rest)  # type: ignore[arg-type]
 
-            patch.setattr(run_masks.LiftRun, "masks", interrupted)
+            patch.setattr(lifting.Lifter, "masks", interrupted)
         else:
             from nto3d.stages.reconstruct.objective import Reconstruction
 
@@ -247,7 +248,7 @@ def test_errors_name_the_object(
 
     nothing.segment = segment  # type: ignore[method-assign, assignment]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_lift, "build_segmenter", lambda _: nothing)
+        patch.setattr(lifting, "build_segmenter", lambda _: nothing)
         assert main([*RUN, f"scene.path={halves}", f"output={tmp_path / 'run'}"]) == 2
     assert "error: object blue: prompts: nothing is found at the click in view 3" in capfd.readouterr().err
     assert not (tmp_path / "run").exists()  # as if it had never started
@@ -259,6 +260,6 @@ def test_a_noun_cannot_be_several_objects(
     monkeypatch.setattr("nto3d.runs.multiview.check_weights", lambda _: None)
     noun = ("segmenter=hf", "segmenter.model=gone", "prompts.text=ball", f"prompts.file={halves / 'prompts.json'}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_lift, "build_segmenter", lambda _: oracle)
+        patch.setattr(lifting, "build_segmenter", lambda _: oracle)
         assert main([*RUN, *noun, f"scene.path={halves}", f"output={tmp_path / 'run'}"]) == 2
     assert "error: prompts.text: cannot be used with several objects (red, blue)" in capfd.readouterr().err

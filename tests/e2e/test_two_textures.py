@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn import functional
 
-from nto3d.build.model import build_device
+from nto3d.build.device import build_device
 from nto3d.cli import main
 from nto3d.data.load import load_scene
 from nto3d.runs.folder import load_run_config

@@ -90,7 +90,7 @@ def was_read(config: PromptsConfig, scene_path: Path) -> Path | None:
     return _path(config, scene_path) if from_file else None
 
 
-def check_apart(objects: Mapping[str | None, Sequence[Prompts]], where: str) -> None:
+def check_apart(objects: Mapping[str | None, Sequence[Prompts]] | Mapping[str, Sequence[Prompts]], where: str) -> None:
     """Whether no two objects have a positive click on the same pixel.
 
     Args:

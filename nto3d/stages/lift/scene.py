@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nto3d.geometry.exposure import Exposures
 from nto3d.stages.views.projection import Projection
 
 
@@ -19,12 +20,14 @@ class SceneFit:
     Attributes:
         model, optimizer: state dicts after the scene stage.
         seen: what the geometry shows in every view. seconds: that the stage took.
+        exposures: that the fields were learnt with; None: without, or not known (`state` leaves them to the model's).
     """
 
     model: Mapping[str, Any]
     optimizer: Mapping[str, Any]
     seen: Mapping[int, Projection]
     seconds: float
+    exposures: Exposures | None = None
 
     def state(self) -> dict[str, Any]:
         """Plain values and tensors for a checkpoint."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +42,18 @@ class Completion:
 
 
 @torch.no_grad()
-def complete(model: Mcc, seen: SeenView, config: SingleConfig, recording: Recording | None = None) -> Completion:
+def complete(
+    model: Mcc,
+    seen: SeenView,
+    config: SingleConfig,
+    recording: Recording | None = None,
+    told: Callable[[int, int], None] = lambda done, whole: None,
+) -> Completion:
     """Ask the network where the object is, and take its surface.
 
     Args:
         model: the network. seen: the view. config: of the sweep. recording: is told what every pass finds.
+        told: is told how many places of how many were asked, in each pass anew.
 
     Raises:
         InputError: nothing is occupied at the threshold.
@@ -62,6 +70,7 @@ def complete(model: Mcc, seen: SeenView, config: SingleConfig, recording: Record
 
         def progress(number: int, done: int, whole: int) -> None:
             update(done, whole)
+            told(done, whole)
             if done == whole:
                 log.info("pass %d: %d places asked", number + 1, whole)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,21 @@ import pytest
 import torch
 from PIL import Image
 
-from nto3d.runs.lift import run as run_lift
-from nto3d.build.model import build_device
+from nto3d.build.device import build_device
 from nto3d.config.compose import compose_config
-from nto3d.config.schema import SegmenterName
+from nto3d.config.schema import Config, SegmenterName
 from nto3d.data.load import load_scene
 from nto3d.errors import InputError
-from nto3d.runs.lift.run import LiftRun
+from nto3d.pipeline import lift as lifting
+from nto3d.pipeline.lift import Lifter, Target, TargetLostError
+from nto3d.pipeline.scene import fit_scene
+from nto3d.pipeline.watch import CallbackWatch
+from nto3d.runs.lift.masks import MaskFinder
 from nto3d.segment.base import Instances
-from nto3d.stages.views.projection import Projection
+from nto3d.segment.prompts.read import read_prompts
+from nto3d.stages.lift.refine import ViewMask
 from nto3d.stages.lift.scene import SceneFit
+from nto3d.stages.views.projection import Projection
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
 from tests.helpers import WrittenScene, write_dtu_scene
 
@@ -54,50 +59,46 @@ def ball(tmp_path: Path) -> WrittenScene:
     return write_dtu_scene(tmp_path / "ball", VIEWS, SIZE)
 
 
+class Rounds(CallbackWatch):
+    """Keeps the masks of every round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.masks: list[Mapping[int, ViewMask]] = []
+
+    def round(self, masks: Mapping[int, ViewMask], *rest: object) -> None:
+        self.masks.append(dict(masks))
+
+
+def configured(ball: WrittenScene, rounds: int, *more: str) -> Config:
+    """A lift of the ball, clicked in view 1, on geometry that is right from the start."""
+    start = ("field.start=sphere", "field.sphere_radius=0.5", "field.init_inv_std=100", "lift.scene_steps=1")
+    lift = (f"lift.max_rounds={rounds}", "lift.tol=0", "lift.witnesses=0", "lift.accept=0.2")
+    run = (f"output={ball.path.parent / 'run'}", "device=cpu", "threads=1", "logger=none", "trainer=smoke")
+    click = ("scene=dtu", f"scene.path={ball.path}", "prompts.view=1", "prompts.points=[[32,24]]")
+    return compose_config([*click, *run, *start, *lift, *more])
+
+
 def open_lift(
     ball: WrittenScene, monkeypatch: pytest.MonkeyPatch, masks: BoolArray, rounds: int, *more: str
-) -> LiftRun:
-    """A lift of the ball, clicked in view 1, on geometry that is right from the start."""
-    values = [
-        *("scene=dtu", f"scene.path={ball.path}", "prompts.view=1", "prompts.points=[[32,24]]", "trainer=smoke"),
-        *(
-            "field.start=sphere",
-            "field.sphere_radius=0.5",
-            "field.init_inv_std=100",
-            "lift.scene_steps=1",
-            f"lift.max_rounds={rounds}",
-        ),
-        *(
-            "lift.tol=0",
-            "lift.witnesses=0",
-            "lift.accept=0.2",
-            f"output={ball.path.parent / 'run'}",
-            "device=cpu",
-            "threads=1",
-        ),
-        "logger=none",
-        *more,
-    ]
-    config = compose_config(values)
-    monkeypatch.setattr(run_lift, "build_segmenter", lambda _: Oracle(masks))
-    Path(config.output).mkdir()
+) -> tuple[Lifter, Rounds]:
+    config, watch = configured(ball, rounds, *more), Rounds()
+    monkeypatch.setattr(lifting, "build_segmenter", lambda _: Oracle(masks))
     scene = load_scene(config.scene, SegmenterName.grabcut)
-    return LiftRun(config, scene, build_device(config), Path(config.output))
+    target = Target("", read_prompts(config.prompts, ball.path, scene, 1))
+    return Lifter(config, scene, build_device(config), target, watch), watch
 
 
-def fitted_scene(lift: LiftRun) -> SceneFit:
-    fitted = lift.fit_scene()
+def fitted_scene(lift: Lifter) -> SceneFit:
+    fitted = fit_scene(lift.config, lift.scene, lift.device, CallbackWatch())
     # The colours are not learnt in a step, but nothing stands in front of the ball
     seen = {v: dataclasses.replace(p, differs=np.zeros_like(p.differs)) for v, p in fitted.seen.items()}
     return dataclasses.replace(fitted, seen=seen)
 
 
-def lifted(lift: LiftRun) -> None:
-    lift.masks(fitted_scene(lift), lift.first_masks())
-
-
-def written(lift: LiftRun) -> list[BoolArray]:
-    return [np.array(Image.open(lift.run_dir / "masks" / f"{view:03d}.png")) > 0 for view in range(VIEWS)]
+def lifted(lift: Lifter) -> list[BoolArray]:
+    masks = lift.masks(fitted_scene(lift), lift.first_masks())
+    return [masks[view].pixels for view in range(VIEWS)]
 
 
 def iou(first: BoolArray, second: BoolArray) -> float:
@@ -105,11 +106,10 @@ def iou(first: BoolArray, second: BoolArray) -> float:
 
 
 def test_the_click_s_mask_comes_to_all_views(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    lift = open_lift(ball, monkeypatch, ball.masks, rounds=2)
-    lifted(lift)
-    assert [row[0] for row in lift.notes.rows] == [0, 1, 2]
-    for mask, true in zip(written(lift), ball.masks, strict=True):
+    lift, watch = open_lift(ball, monkeypatch, ball.masks, rounds=2)
+    for mask, true in zip(lifted(lift), ball.masks, strict=True):
         assert iou(mask, true) > 0.8
+    assert len(watch.masks) == 3
 
 
 class Named:
@@ -131,50 +131,50 @@ def test_a_noun_comes_to_all_views(ball: WrittenScene, monkeypatch: pytest.Monke
     """Without a click the views outvote the two that mean something else; a click says what is meant."""
     others = np.zeros_like(ball.masks)
     others[[1, 5] if not clicked else slice(None), :8, :12] = True
-    monkeypatch.setattr(run_lift, "build_finder", lambda _: Named(ball, others))
+    monkeypatch.setattr(lifting, "build_finder", lambda _: Named(ball, others))
     more = (*TEXT, "lift.witnesses=7", *(() if clicked else UNCLICKED))
-    lift = open_lift(ball, monkeypatch, ball.masks, 1, *more)
+    lift, _ = open_lift(ball, monkeypatch, ball.masks, 1, *more)
     first = lift.first_masks()
     assert set(first) == ({1} if clicked else set(lift.scene.train))
-    fitted = fitted_scene(lift)
-    lift.masks(fitted, first)
-    for mask, true in zip(written(lift), ball.masks, strict=True):
-        assert iou(mask, true) > 0.8
+    masks = lift.masks(fitted_scene(lift), first)
+    for view, true in enumerate(ball.masks):
+        assert iou(masks[view].pixels, true) > 0.8
 
 
 def test_a_target_that_is_lost_at_once(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was clicked is too small to be found again in any view."""
     dots = np.zeros_like(ball.masks)
     dots[:, 24, 32] = True
-    lift = open_lift(ball, monkeypatch, dots, rounds=2)
+    config = configured(ball, 2)
+    monkeypatch.setattr(lifting, "build_segmenter", lambda _: Oracle(dots))
+    scene = load_scene(config.scene, SegmenterName.grabcut)
     with pytest.raises(InputError, match=r"round [01]: the target was lost.*clicked in view 1.*run/masks"):
-        lifted(lift)
-    assert np.array_equal(np.array(Image.open(lift.run_dir / "masks" / "001.png")) > 0, dots[1])
+        MaskFinder(config, scene, build_device(config)).find()
+    assert np.array_equal(np.array(Image.open(ball.path.parent / "run" / "masks" / "001.png")) > 0, dots[1])
 
 
 def test_the_last_good_masks_stay(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the second round the projection is empty: the masks of the first are what is left."""
-    lift = open_lift(ball, monkeypatch, ball.masks, rounds=3)
-    project, good = lift._project, []
+    lift, watch = open_lift(ball, monkeypatch, ball.masks, rounds=3)
+    project = lift._project
 
     def losing(*args: object) -> dict[int, Projection]:
         found = project(*args)  # type: ignore[arg-type]
-        if len(lift.notes.rows) < 2:
+        if len(watch.masks) < 2:
             return found
-        good.extend(written(lift))
         return {v: dataclasses.replace(p, target=np.zeros_like(p.target)) for v, p in found.items()}
 
     monkeypatch.setattr(lift, "_project", losing)
-    with pytest.raises(InputError, match=r"round 2: the target was lost.*clicked in view 1"):
+    with pytest.raises(TargetLostError, match=r"round 2: the target was lost.*clicked in view 1") as lost:
         lifted(lift)
-    assert len(lift.notes.rows) == 2
-    for mask, before, true in zip(written(lift), good, ball.masks, strict=True):
-        assert np.array_equal(mask, before)
-        assert iou(mask, true) > 0.8
+    assert len(watch.masks) == 2
+    for view, mask in lost.value.masks.items():
+        assert np.array_equal(mask, watch.masks[-1][view].pixels)
+        assert iou(mask, ball.masks[view]) > 0.8
 
 
 def test_one_scene_serves_any_number_of_clicks(ball: WrittenScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    lift = open_lift(ball, monkeypatch, ball.masks, rounds=2)
+    lift, _ = open_lift(ball, monkeypatch, ball.masks, rounds=2)
     fitted = fitted_scene(lift)
     first, second = (lift.masks(fitted, lift.first_masks()) for _ in range(2))
     assert first.keys() == second.keys()

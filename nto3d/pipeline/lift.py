@@ -1,4 +1,4 @@
-"""From the click to masks of all views: the scene's geometry, the first mask, and rounds of lifting and projecting."""
+"""From the click to masks of all views: the first masks, and rounds of lifting and projecting."""
 
 from __future__ import annotations
 
@@ -8,47 +8,31 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from nto3d.build.model import (
-    build_model,
-    build_optimizer,
-    build_schedule,
-    build_target,
-    parameter_groups,
-)
+from nto3d.build.model import build_model, build_optimizer, build_target, parameter_groups
 from nto3d.build.segmenter import build_finder, build_segmenter
-from nto3d.build.start import build_start
-from nto3d.config.schema import Config, MaskUse
+from nto3d.config.schema import Config
 from nto3d.data.rays import RaySampler
-from nto3d.errors import InputError, Interrupted
+from nto3d.errors import InputError
 from nto3d.geometry.exposure import Exposures
-from nto3d.runs.lift.confidence import say_doubt, write_doubt
-from nto3d.runs.lift.files import write_masks
-from nto3d.runs.lift.notes import LiftNotes
-from nto3d.report.recording import Recording
-from nto3d.runs.folder import HIDDEN_NAME, LIFT_NAME, MASKS_NAME, TENSORBOARD_NAME
-from nto3d.segment.prompts.read import read_prompts
-from nto3d.stages.lift.confidence import Doubt, find_doubt
-from nto3d.stages.lift.objective import Lift
-from nto3d.stages.model import SurfaceModel
-from nto3d.stages.lift.initialize import open_masks
-from nto3d.stages.views.voting import without_faults
-from nto3d.stages.lift.noun import Noun
-from nto3d.stages.lift.refine import Segmentation, ViewMask, agreement, lost, to_arrays
-from nto3d.stages.views.projection import Projection, project_views, reduced
-from nto3d.stages.lift.scene import SceneFit
-from nto3d.stages.whole.whole import Whole
+from nto3d.pipeline.scene import SAMPLE_LENGTH, lift_config, train_lift
+from nto3d.pipeline.watch import Watch
 from nto3d.stages.lift.click_transfer import completed, on_surface, transferred, weights
-from nto3d.training.log import RunLogger
-from nto3d.training.loop import fit
-from nto3d.types import Mask, Prompts, Scene
+from nto3d.stages.lift.confidence import Doubt, find_doubt
+from nto3d.stages.lift.initialize import open_masks
+from nto3d.stages.lift.noun import Noun
+from nto3d.stages.lift.objective import Lift
+from nto3d.stages.lift.refine import Segmentation, ViewMask, agreement, lost, to_arrays
+from nto3d.stages.lift.scene import SceneFit
+from nto3d.stages.model import SurfaceModel
+from nto3d.stages.views.projection import Projection, project_views, reduced
+from nto3d.stages.whole.whole import Whole
+from nto3d.types import BoolArray, Mask, Prompts, Scene
 
 log = logging.getLogger("nto3d")
-DT = 0.01  # sample length of projections, normalized units
 MARGIN, WHOLE_SHARE = 0.1, 0.4  # of the rays of a round, see RaySampler
 DOUBT = 0.3  # see refine.settled
 FAITH = 0.9  # in geometry: a target field that is surer than that overrules it
@@ -69,17 +53,31 @@ class Target:
     others: tuple[Prompts, ...] = ()
 
 
-class LiftRun:
-    """The stages of one lift.
+class TargetLostError(InputError):
+    """No view shows the target any more.
+
+    Attributes:
+        name: of the target, "" for the only one. masks: the last good ones by view, bool [H, W].
+    """
+
+    def __init__(self, message: str, name: str, masks: Mapping[int, BoolArray]) -> None:
+        super().__init__(message)
+        self.name, self.masks = name, dict(masks)
+
+
+class Lifter:
+    """Lifts one target in a scene.
 
     Args:
-        config: of the run. scene: its masks, where it has any, are used to measure only. run_dir: where files go.
-        recording: is told what is found. exposures: see `find_masks`.
-        target: what is lifted; None: what the configuration's prompts point at.
-        like: another lift in this scene, whose segmenter and prepared pictures are used; None: there is none.
+        config: of the run. scene: its masks, where it has any, are used to measure only.
+        target: what is lifted. watch: is told of trainings and rounds. exposures: of the pictures, or None.
+        like: another one in this scene, whose segmenter and prepared pictures are used; None: there is none.
+
+    Attributes:
+        doubt: how far the masks are to be believed, after `masks`.
 
     Raises:
-        InputError: the prompts are wrong, or the segmenter cannot be opened.
+        InputError: the segmenter cannot be opened.
     """
 
     def __init__(
@@ -87,20 +85,14 @@ class LiftRun:
         config: Config,
         scene: Scene,
         device: torch.device,
-        run_dir: Path,
-        recording: Recording | None = None,
+        target: Target,
+        watch: Watch,
         exposures: Exposures | None = None,
-        target: Target | None = None,
-        like: LiftRun | None = None,
+        like: Lifter | None = None,
     ) -> None:
-        everything = dataclasses.replace(config.scene, masks=MaskUse.none)
-        loss = dataclasses.replace(config.trainer.loss, mask_weight=config.lift.mask_weight, empty_weight=0.0)
-        trainer = dataclasses.replace(config.trainer, max_rays=config.lift.max_rays, loss=loss)
-        self.config = dataclasses.replace(config, scene=everything, trainer=trainer)
-        self.scene, self.device, self.run_dir, self.exposures = scene, device, run_dir, exposures
-        if target is None:
-            target = Target("", read_prompts(config.prompts, Path(config.scene.path), scene, config.scene.downscale))
-        self.name, self.others = target.name, target.others
+        self.config = lift_config(config)
+        self.scene, self.device, self.exposures, self._watch = scene, device, exposures, watch
+        self.target, self.others = target, target.others
         self.prompts = {prompts.view: prompts for prompts in target.prompts}
         if like is None:
             segmenter = build_segmenter(config)
@@ -115,8 +107,6 @@ class LiftRun:
         self.threads = torch.get_num_threads()
         self.whole: Whole | None = None
         self.doubt = Doubt(1.0)
-        board = config.logger.tensorboard
-        self.notes = LiftNotes(run_dir, scene, self.prompts, board, recording or Recording(), target.name)
         self.begun = time.perf_counter()
 
     def first_masks(self) -> dict[int, Mask]:
@@ -130,22 +120,6 @@ class LiftRun:
             if not mask.pixels.any():
                 raise InputError(f"prompts: nothing is found at the click in view {view}: point at the target")
         return clicked
-
-    def fit_scene(self, run_dir: Path | None = None) -> SceneFit:
-        """Geometry and colour of everything, which needs no click; logged in a run's folder, by default the lift's."""
-        begun = time.perf_counter()
-        model = build_model(self.config, self.scene, None, None, self.device, exposures=self.exposures)
-        optimizer = build_optimizer(self.config, model)
-        rough = build_start(self.config, self.scene, model, None)
-        start = None if rough is None else rough.distance
-        sampler = RaySampler(self.scene, self.scene.train, self.device, seed=self.config.seed)
-        stage = Lift(model, sampler, self.config.trainer, self.config.seed, start=start)
-        self._fit(stage, optimizer, self.config.lift.scene_steps, 0, self.config.trainer.decay**0.5, run_dir)
-        model.refresh_grid()
-        every = range(len(self.scene.cameras))
-        seen = {p.view: p for p in project_views(model, self.cameras, every, DT, images=self.scene.images)}
-        seen = without_faults(seen, self.cameras, [view for view in every if view not in self.scene.train])
-        return SceneFit(model.state_dict(), optimizer.state_dict(), seen, time.perf_counter() - begun)
 
     def masks(self, fitted: SceneFit, clicked: Mapping[int, Mask]) -> dict[int, ViewMask]:
         """Masks of all views, from those of the clicked views."""
@@ -173,23 +147,18 @@ class LiftRun:
             self.others,
         )
         if lost(masks):
-            first_views = {view: mask.pixels for view, mask in first.items()}
-            write_masks(self.run_dir / MASKS_NAME, first_views)
-            raise self._lost(0)
-        self.notes.note(masks, None, self.views, time.perf_counter() - self.begun)
+            raise self._lost(0, {view: mask.pixels for view, mask in first.items()})
+        self._watch.round(masks, None, self.views, time.perf_counter() - self.begun)
         self._add_target(model, optimizer)
         for number in range(1, lift.max_rounds + 1):
             before, masks = masks, masks | self._round(number, model, optimizer, masks, fitted)
-            self.notes.note(masks, before, self.views, time.perf_counter() - self.begun)
+            self._watch.round(masks, before, self.views, time.perf_counter() - self.begun)
             if agreement(before, masks, self.views) > 1.0 - lift.tol:
                 break
         self.doubt = self._doubt(masks, fitted)
-        say_doubt(write_doubt(self.run_dir, self.doubt, self.config.scene.downscale), self.config, self.name)
         if lift.max_rounds:
             rest = self._weighed(self._project(model, self._held_out, fitted))
             masks = masks | self.segmentation.refine_all(rest, self.prompts, self.threads, DOUBT, masks)
-        self.notes.write(masks)
-        write_masks(self.run_dir / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks
 
     def _doubt(self, masks: Mapping[int, ViewMask], fitted: SceneFit) -> Doubt:
@@ -261,46 +230,21 @@ class LiftRun:
         stage = Lift(model, sampler, self.config.trainer, self.config.seed, trust=trust.to(self.device))
         steps = lift.round_steps * (2 if number == 1 else 1)  # the first begins with an empty target field
         first = lift.scene_steps + lift.round_steps * (number if number > 1 else 0)
-        self._fit(stage, optimizer, steps, first, 1.0)
+        train_lift(self.config, stage, optimizer, self._watch, steps, first)
         projections = self._project(model, self.views, fitted)
         if sum(int((p.target > 0.5).sum()) for p in projections.values()) < FEWEST:
-            self.notes.write(masks)
-            raise self._lost(number)
+            raise self._lost(number, {view: mask.pixels for view, mask in masks.items()})
         weighed = self._weighed(projections)
         return self.segmentation.refine_all(weighed, self.prompts, self.threads, DOUBT, masks)
 
-    def _lost(self, number: int) -> InputError:
+    def _lost(self, number: int, masks: Mapping[int, BoolArray]) -> TargetLostError:
         pointed = f"clicked in view {min(self.prompts)}" if self.prompts else f"prompts.text={self.config.prompts.text}"
-        return InputError(
-            f"round {number}: the target was lost, its projection is empty in all views ({pointed}); the last good "
-            f"masks are in {self.run_dir / MASKS_NAME}"
-        )
-
-    def _fit(
-        self,
-        stage: Lift,
-        optimizer: torch.optim.Optimizer,
-        steps: int,
-        first: int,
-        decay: float,
-        run_dir: Path | None = None,
-    ) -> None:
-        config = dataclasses.replace(self.config.trainer, steps=first + steps, decay=decay)
-        schedule = build_schedule(dataclasses.replace(self.config, trainer=config))
-        run_dir = run_dir or self.run_dir
-        folder = run_dir / LIFT_NAME
-        folder.mkdir(parents=True, exist_ok=True)
-        events = run_dir / TENSORBOARD_NAME / LIFT_NAME if self.config.logger.tensorboard else False
-        logger = RunLogger(folder, schedule.steps, first, events, title="lift")
-        schedule = dataclasses.replace(schedule, image_every=0)
-        try:
-            fit(stage, optimizer, schedule, logger, lambda step: None, self.run_dir, first)
-        except Interrupted as stop:  # nothing was saved here
-            raise KeyboardInterrupt from stop
+        message = f"round {number}: the target was lost, its projection is empty in all views ({pointed})"
+        return TargetLostError(message, self.target.name, masks)
 
     def _project(self, model: SurfaceModel, views: Sequence[int], fitted: SceneFit) -> dict[int, Projection]:
         """The target field in views."""
-        return {p.view: p for p in project_views(model, self.cameras, views, DT, fitted.seen)}
+        return {p.view: p for p in project_views(model, self.cameras, views, SAMPLE_LENGTH, fitted.seen)}
 
     def _weighed(self, projections: Mapping[int, Projection]) -> list[Projection]:
         """Projections of the target field, weighed with geometry: where they differ, nothing is sure."""

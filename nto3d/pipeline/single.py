@@ -1,0 +1,39 @@
+"""One picture with depth: from the points of the target to its whole surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nto3d.build.single import margin_of
+from nto3d.config.schema import Config
+from nto3d.depth.base import PointMap
+from nto3d.mcc.inputs import SeenView, seen_view
+from nto3d.mcc.model import Mcc
+from nto3d.report.recording import Recording
+from nto3d.stages.mcc.complete import Completion, complete
+from nto3d.types import BoolArray, ByteArray
+
+
+def complete_target(
+    config: Config,
+    model: Mcc,
+    image: ByteArray,
+    found: PointMap,
+    mask: BoolArray,
+    recording: Recording | None = None,
+    told: Callable[[int, int], None] = lambda done, whole: None,
+) -> Completion:
+    """The whole surface of a picture's target, in the camera's frame (OpenCV axes) and the depth's unit.
+
+    Args:
+        image: uint8 [H, W, 3]. found: the picture's points. mask: bool [H, W], the target. recording: is told what is
+            seen, and what every pass finds. told: see `stages.mcc.complete.complete`.
+
+    Raises:
+        InputError: the target has next to no points, or nothing is occupied at the threshold.
+    """
+    seen: SeenView = seen_view(image, found.points, mask & found.valid, model.sizes, margin_of(config, mask))
+    if recording is not None:
+        shown = mask & found.valid
+        recording.points("seen", found.points[shown], image[shown], 0.25 * config.single.granularity * seen.scale)
+    return complete(model, seen, config.single, recording, told)

@@ -1,0 +1,1 @@
+"""Tests of `nto3d.pipeline`."""

@@ -1,0 +1,142 @@
+"""The public interface: the bits of `train.py`, progress, cancelling, and no trace but what it returns."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from hydra.core.global_hydra import GlobalHydra
+
+import nto3d
+from nto3d.cli import main
+from nto3d.config.io import to_dict
+from tests.helpers import WrittenScene, write_dtu_scene
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE, VIEWS = (48, 64), 8
+# Geometry that is right from the start, so that a few steps are enough
+VALUES = (
+    *("trainer=smoke", "trainer.steps=12", "device=cpu", "threads=1", "export.resolution=32", "lift.scene_steps=80"),
+    *("field.start=sphere", "field.sphere_radius=0.5", "field.init_inv_std=100", "lift.accept=0.2"),
+)
+
+
+@pytest.fixture
+def ball(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WrittenScene:
+    monkeypatch.chdir(tmp_path)
+    return write_dtu_scene(tmp_path / "ball", VIEWS, SIZE)
+
+
+def test_the_steps_give_the_bits_of_a_run_and_touch_nothing_else(ball: WrittenScene) -> None:
+    """The whole way, once in a run's folder and once in memory."""
+    values = [*VALUES, "scene=dtu", f"scene.path={ball.path}", "logger=none", "evaluate=none"]
+    assert main([*values, "prompts.view=1", "prompts.points=[[32,24]]", "output=run"]) == 0
+    torch.manual_seed(3)
+    torch.set_num_threads(2)
+    before, drawn = sorted(Path().rglob("*")), torch.get_rng_state()
+    config, told = nto3d.configure(*VALUES), []
+    scene = nto3d.load_scene(ball.path)
+    fit = nto3d.fit_scene(scene, config, lambda progress: told.append(progress.stage))
+    masks = nto3d.lift(scene, fit, nto3d.click(1, (32, 24)), config, lambda progress: told.append(progress.stage))
+    model = nto3d.reconstruct(scene, masks, config, lambda progress: told.append(progress.stage))
+    assert sorted(Path().rglob("*")) == before
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert torch.get_num_threads() == 2
+    mesh = model.mesh()
+    assert mesh.save("object.ply") == Path("object.ply")
+    assert filecmp.cmp("object.ply", "run/mesh.ply", shallow=False)
+    assert set(told) == {"scene", "lift", "masks", "reconstruct"}
+    assert told.count("reconstruct") == 12
+    metrics = json.loads(Path("run/lift/doubt.json").read_text())
+    assert masks.confidence == pytest.approx(metrics["confidence"], abs=1e-3)
+    assert masks.pixels.shape == (VIEWS, *SIZE)
+    assert model.history["loss"][0][-1] == 12
+    assert model.render(2).rgb.shape == (*SIZE, 3)
+    model.mesh(resolution=16, unseen="mark").save("object.glb")
+    assert len(trimesh.load("object.glb", force="mesh").faces) < len(mesh.faces)
+
+
+def test_masks_of_one_s_own(ball: WrittenScene) -> None:
+    given = ["scene=dtu", f"scene.path={ball.path}", "segmenter=precomputed", "logger=none", "evaluate=none"]
+    assert main([*VALUES, *given, "output=run"]) == 0
+    scene, config = nto3d.load_scene(ball.path), nto3d.configure(*VALUES)
+    nto3d.reconstruct(scene, ball.masks, config).mesh().save("own.ply")
+    assert filecmp.cmp("own.ply", "run/mesh.ply", shallow=False)
+    with pytest.raises(nto3d.InputError, match=r"masks: expected bool \[8, 48, 64\], got uint8"):
+        nto3d.reconstruct(scene, ball.masks.astype(np.uint8), config)
+
+
+def test_a_callback_stops_the_work(ball: WrittenScene) -> None:
+    scene, config = nto3d.load_scene(ball.path), nto3d.configure(*VALUES)
+    steps: list[int] = []
+
+    def stop(progress: nto3d.Progress) -> bool:
+        steps.append(progress.step)
+        return progress.step < 5
+
+    with pytest.raises(nto3d.CancelledError, match="cancelled in reconstruct, step 5 of 12"):
+        nto3d.reconstruct(scene, ball.masks, config, stop)
+    assert steps == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("click", "message"),
+    [
+        (lambda: nto3d.click(9, (1, 1)), "click: view: expected a view from 0 to 7, got 9"),
+        (lambda: nto3d.click(0, (64, 1)), r"click: points\[0\]: expected \[x, y\] inside"),
+        (lambda: nto3d.click(0, beside=[(1, 1)]), "expected at least one 1"),
+        (lambda: [nto3d.click(0, (1, 1)), nto3d.click(0, (2, 2))], "one for each view"),
+        (lambda: {"a": nto3d.click(0, (1, 1)), "b": nto3d.click(0, (1, 1))}, "on different pixels"),
+        (lambda: {}, "expected those of one object at least"),
+    ],
+)
+def test_wrong_clicks_are_named(ball: WrittenScene, click: object, message: str) -> None:
+    scene = nto3d.load_scene(ball.path)
+    fit = nto3d.SceneFit({}, {}, {}, 0.0)
+    with pytest.raises(nto3d.InputError, match=message):
+        nto3d.lift(scene, fit, click(), nto3d.configure(*VALUES))  # type: ignore[operator]
+
+
+def test_one_picture_is_completed() -> None:
+    rows, columns = np.mgrid[:96, :96]
+    inside = (rows - 48) ** 2 + (columns - 48) ** 2 < 24**2
+    depth = np.where(inside, 3.0 - np.sqrt(np.clip(24.0**2 - (rows - 48) ** 2 - (columns - 48) ** 2, 0, None)) / 50, 0)
+    image, told = np.full((96, 96, 3), 128, np.uint8), []
+    config = nto3d.configure("single.granularity=0.2", "device=cpu")
+    mesh = nto3d.complete(image, depth, inside, config=config, progress=lambda p: told.append(p.stage))
+    assert trimesh.Trimesh(mesh.vertices, mesh.faces).is_watertight
+    assert 1.5 < mesh.vertices[:, 2].min() < mesh.vertices[:, 2].max() < 6.0
+    assert set(told) == {"complete"}
+    with pytest.raises(nto3d.InputError, match=r"expected depth and bool mask of the picture's size \[96, 96\]"):
+        nto3d.complete(image, depth[:90], inside)
+
+
+def test_the_defaults_are_those_of_train_py() -> None:
+    composed, own = to_dict(nto3d.configure("logger=none")), to_dict(nto3d.Config(output="run"))
+    for group in ("encoding", "field", "trainer", "lift", "single", "export", "prompts", "segmenter"):
+        assert composed[group] == own[group], group
+
+
+def test_an_application_with_its_own_hydra_may_call() -> None:
+    outer = object()
+    GlobalHydra.instance().hydra = outer  # type: ignore[assignment]
+    try:
+        assert nto3d.configure("trainer=smoke").trainer.steps == 60
+        assert GlobalHydra.instance().hydra is outer
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = "import sys, nto3d; assert not {'torch', 'numpy', 'hydra', 'warp', 'cv2'} & set(sys.modules); nto3d.lift"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+    assert set(nto3d.__all__) <= set(dir(nto3d))
+    with pytest.raises(AttributeError):
+        nto3d.nothing  # noqa: B018
