@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nto3d.config.check import validate
 from nto3d.config.schema import ExportConfig, Unseen
 from nto3d.errors import InputError
 from nto3d.export.mesh_io import write_mesh
 from nto3d.geometry.exposure import Exposures
 from nto3d.pipeline.reconstruct import Training
+from nto3d.report.shade import shade_mesh
 from nto3d.stages.objects.meshes import Objects, extract_all
 from nto3d.stages.views.render import RenderedView, render_view
 from nto3d.training.log import History
-from nto3d.types import BoolArray, Mesh
+from nto3d.types import BoolArray, ByteArray, Mesh
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,19 @@ class Model:
 
     def render(self, view: int) -> RenderedView:
         """What a view of the scene looks like: rgb, normal, depth, opacity [H, W, ...]."""
+        self._check_view(view)
+        return render_view(self._training.model, self.scene, view, self._training.config.trainer.step_size)
+
+    def shaded(self, view: int, mesh: Mesh | None = None) -> ByteArray:
+        """A mesh (world units; None: `mesh()`) as lit clay, seen from a view's camera, uint8 [H, W, 3]."""
+        self._check_view(view)
+        cameras = self.scene.cameras
+        seen = (mesh or self.mesh()).transformed(np.linalg.inv(self.scene.world_from_normalized))
+        return shade_mesh(seen, cameras.intrinsics[view], cameras.cam_to_world[view], cameras.size)
+
+    def _check_view(self, view: int) -> None:
         if not 0 <= view < len(self.scene.cameras):
             raise InputError(f"view: expected a view from 0 to {len(self.scene.cameras) - 1}, got {view}")
-        return render_view(self._training.model, self.scene, view, self._training.config.trainer.step_size)
 
 
 def savable(mesh: Mesh) -> ObjectMesh:
