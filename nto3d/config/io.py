@@ -27,6 +27,7 @@ from omegaconf.errors import (
 )
 
 from nto3d.config.check import validate
+from nto3d.config.renamed import RENAMED
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 
@@ -165,6 +166,8 @@ def _explain_key(error: OmegaConfBaseException, key: str) -> str:
 
 
 def _unknown_key(key: str) -> str:
+    if key in RENAMED:
+        return f"unknown key {key}: it is called {RENAMED[key]} now"
     schema = to_dict(Config())
     known = [*flatten(schema), *schema]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)

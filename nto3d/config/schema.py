@@ -190,7 +190,7 @@ class LiftConfig:
     """From the click to masks of all views."""
 
     scene_steps: int = 500  # of the geometry and colour of everything in the sphere
-    witnesses: int = 8  # views beside the clicked one that are asked for a first mask, too
+    transfer_views: int = 8  # views beside the clicked one that are asked for a first mask, too
     round_steps: int = 120  # of all fields in a round; twice as many in the first
     max_rounds: int = 3  # 0: carry the click's mask over the surface, once
     sure: float = 0.89  # confidence in the masks from which on no second click is asked for, 0..1
@@ -198,7 +198,7 @@ class LiftConfig:
     prompts: PromptUse = PromptUse.all  # how a view's mask is asked for
     accept: float = 0.6  # least IoU of a new mask with the projection that it was asked with
     mask_weight: float = 0.5  # of the masks, beside the colour
-    reach: float = 0.1  # share of the masks' gradient that reaches the geometry
+    geometry_gradient: float = 0.1  # share of the masks' gradient that reaches the geometry
     rate: float = 0.3  # learning rates of the rounds, as a share of the trainer's
     max_rays: int = 1536  # rays a step at the most
     log2_entries: int = 14  # hash table of the target field

@@ -113,7 +113,7 @@ class Lifter:
         """What the segmenter makes of the clicks, in the clicked views; or of a noun, in several views."""
         if self.noun is not None:
             targeted = [prompts for prompts in self.prompts.values() if prompts.targeted]
-            return self.noun.first(targeted, self.scene.train, self.config.lift.witnesses + 1)
+            return self.noun.first(targeted, self.scene.train, self.config.lift.transfer_views + 1)
         clicked = {view: self.segmentation.ask(some) for view, some in self.prompts.items() if some.targeted}
         for view, mask in clicked.items():
             log.info("the click's mask in view %d: %.1f %% of the picture", view, 100.0 * mask.pixels.mean())
@@ -180,7 +180,7 @@ class Lifter:
             return dict(clicked)
         asked: dict[int, Prompts] = {}
         clicks = (*self.prompts.values(), *self.others)
-        each = -(-self.config.lift.witnesses // len(clicked))
+        each = -(-self.config.lift.transfer_views // len(clicked))
         for view in clicked:
             prompts, further = self.prompts[view], [some for some in clicks if some is not self.prompts[view]]
             again = completed(prompts, self.scene.cameras, seen, further)
@@ -196,7 +196,7 @@ class Lifter:
     def _add_target(self, model: SurfaceModel, optimizer: torch.optim.Optimizer) -> None:
         """A fresh target field, and slower rates for all the others."""
         lift = self.config.lift
-        model.target, model.reach = build_target(self.config).to(self.device), lift.reach
+        model.target, model.reach = build_target(self.config).to(self.device), lift.geometry_gradient
         for group in parameter_groups(self.config, model.target):
             optimizer.add_param_group(group)
         for group in optimizer.param_groups:

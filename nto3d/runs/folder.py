@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import nto3d
 from nto3d.config.schema import Config
+from nto3d.config.renamed import with_present_names
 from nto3d.config.io import CONFIG_ERRORS, explain, parse_overrides, to_config, to_dict
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
@@ -125,7 +126,7 @@ def load_run_config(run_dir: Path, overrides: Sequence[str] = ()) -> Config:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(tree, dict):
             raise InputError(f"{path}: expected a configuration, got {type(tree).__name__}")
-        config = OmegaConf.merge(OmegaConf.structured(Config), tree)
+        config = OmegaConf.merge(OmegaConf.structured(Config), with_present_names(tree))
     except (*CONFIG_ERRORS, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {explain(error)}") from error
     assert isinstance(config, DictConfig)

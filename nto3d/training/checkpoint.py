@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from nto3d.config.io import flatten, to_dict
+from nto3d.config.renamed import with_present_names
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
@@ -101,7 +102,7 @@ def check_config(
     Raises:
         InputError: the first key that differs, with both values.
     """
-    old, new = flatten(to_dict(Config())) | flatten(stored), flatten(current)
+    old, new = flatten(to_dict(Config())) | flatten(with_present_names(stored)), flatten(current)
     free = _FREE_KEYS if new.get("field.feature") or old.get("field.feature") else (*_FREE_KEYS, *_FEATURE_KEYS)
     for key in [*new, *(key for key in old if key not in new)]:
         if _matches(key, free) or not _matches(key, keys):

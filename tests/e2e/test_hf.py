@@ -101,7 +101,7 @@ def test_from_a_noun_to_the_mesh(ball: WrittenScene, monkeypatch: pytest.MonkeyP
         return Instances((image.mean(axis=2) > LEVEL)[None], np.array([0.9]))
 
     monkeypatch.setattr(Sam3Finder, "instances", found)
-    noun = ("segmenter.model=sam3", "prompts.text=ball", "lift.witnesses=3", "segmenter.cache=false")
+    noun = ("segmenter.model=sam3", "prompts.text=ball", "lift.transfer_views=3", "segmenter.cache=false")
     assert main([*RUN, *noun, "output=run"]) == 0
     assert asked == ["ball"] * 4
     assert mean_iou("run", ball) > 0.75

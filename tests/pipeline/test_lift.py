@@ -73,7 +73,7 @@ class Rounds(CallbackWatch):
 def configured(ball: WrittenScene, rounds: int, *more: str) -> Config:
     """A lift of the ball, clicked in view 1, on geometry that is right from the start."""
     start = ("field.start=sphere", "field.sphere_radius=0.5", "field.init_inv_std=100", "lift.scene_steps=1")
-    lift = (f"lift.max_rounds={rounds}", "lift.tol=0", "lift.witnesses=0", "lift.accept=0.2")
+    lift = (f"lift.max_rounds={rounds}", "lift.tol=0", "lift.transfer_views=0", "lift.accept=0.2")
     run = (f"output={ball.path.parent / 'run'}", "device=cpu", "threads=1", "logger=none", "trainer=smoke")
     click = ("scene=dtu", f"scene.path={ball.path}", "prompts.view=1", "prompts.points=[[32,24]]")
     return compose_config([*click, *run, *start, *lift, *more])
@@ -132,7 +132,7 @@ def test_a_noun_comes_to_all_views(ball: WrittenScene, monkeypatch: pytest.Monke
     others = np.zeros_like(ball.masks)
     others[[1, 5] if not clicked else slice(None), :8, :12] = True
     monkeypatch.setattr(lifting, "build_finder", lambda _: Named(ball, others))
-    more = (*TEXT, "lift.witnesses=7", *(() if clicked else UNCLICKED))
+    more = (*TEXT, "lift.transfer_views=7", *(() if clicked else UNCLICKED))
     lift, _ = open_lift(ball, monkeypatch, ball.masks, 1, *more)
     first = lift.first_masks()
     assert set(first) == ({1} if clicked else set(lift.scene.train))
