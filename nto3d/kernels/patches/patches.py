@@ -10,6 +10,7 @@ Letters: V views, H W picture size, R rays, S source views a ray, P patch pixels
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ import warp as wp
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nto3d.kernels.launch import array, launch_spans, runs
-from nto3d.kernels.patches.steps import correlate, reference
+from nto3d.kernels.launch import array, launch_spans, runs, start
+from nto3d.kernels.patches.steps import Lattice, Pictures, correlate, reference
 from nto3d.types import Cameras
 
 SMALLEST_VARIANCE = 1e-3  # of grey values 0..255: below it a patch is plain, and its correlation counts as 0
@@ -51,6 +52,16 @@ class PatchViews:
         placed = [torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)).to(grey.device) for value in matrices]
         return PatchViews(grey.contiguous(), shrink, *placed)
 
+    @cached_property
+    def struct(self) -> Any:
+        """For the kernels."""
+        pictures = Pictures()
+        pictures.grey, pictures.shrink = wp.from_torch(self.grey.view(-1)), float(self.shrink)
+        pictures.high, pictures.wide = self.grey.shape[1:]
+        pictures.project, pictures.cast = wp.from_torch(self.project), wp.from_torch(self.cast, dtype=wp.mat33)
+        pictures.centers = wp.from_torch(self.centers, dtype=wp.vec3)
+        return pictures
+
 
 @dataclass(frozen=True)
 class Patches:
@@ -72,6 +83,13 @@ class Patches:
     alike: float = 1e6
     near: float = 1e6
 
+    def struct(self) -> Any:
+        """For the kernels."""
+        lattice = Lattice()
+        lattice.view, lattice.xy = wp.from_torch(self.view), wp.from_torch(self.xy, dtype=wp.vec2)
+        lattice.half, lattice.step = self.half, float(self.step)
+        return lattice
+
 
 class _Correlate(torch.autograd.Function):
     @staticmethod
@@ -84,25 +102,18 @@ class _Correlate(torch.autograd.Function):
         slopes = [point.new_zeros(rays, count, 3) for _ in range(2)]
         if rays:
             own = array(point.new_empty(rays, pixels, 2), wp.vec2)
-            size = [patches.half, float(patches.step), float(views.shrink)]
-            where = [array(patches.view), array(patches.xy, wp.vec2)]
             falloff = [0.5 / patches.alike**2, 0.5 / patches.near**2]
             spans = [(span,) for span in runs(rays, rays * count * pixels, device)]
-            picture = [array(views.grey.view(-1)), views.grey.shape[2], views.grey.shape[1]]
-            looks = [*picture, *where, *size, *falloff, own, array(variance)]
-            launch_spans(reference, looks, spans, device)
+            start()
+            where = [views.struct, patches.struct()]
+            launch_spans(reference, [*where, *falloff, own, array(variance)], spans, device)
             given = [
-                *picture,
-                array(views.project),
-                array(views.cast, wp.mat33),
-                array(views.centers, wp.vec3),
+                *where,
                 array(point.contiguous(), wp.vec3),
                 array(normal.contiguous(), wp.vec3),
-                *where,
                 array(patches.sources),
                 own,
                 array(variance),
-                *size,
                 SMALLEST_VARIANCE,
             ]
             found = [array(ncc), array(valid), *(array(slope, wp.vec3) for slope in slopes)]
