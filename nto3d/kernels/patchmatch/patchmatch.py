@@ -9,7 +9,7 @@ Random numbers are hashed from seed, pixel and iteration: a result depends on no
 Letters: V views of h x w pixels, P = V h w, S slots of sources a view, N active pixels.
 """
 
-# ruff: noqa: UP018, RUF046
+# ruff: noqa: UP018
 # (Warp tells variables from constants by the call of float, int or bool)
 # mypy: disable-error-code="index, operator, misc"
 # (inside kernels, where wp.tid() and wp.vec3i mean more than Warp's stubs say)
@@ -27,11 +27,9 @@ FLAT = 1.5  # grey values: a patch that deviates less than this says nothing
 _SIDE = wp.constant(SIDE)
 _HALF = wp.constant(float(SIDE // 2))
 _COUNT = wp.constant(float(SIDE * SIDE))
-_NOTHING = wp.constant(NONE)
 _FLAT = wp.constant(FLAT)
 
 Patch: Any = wp.types.vector(length=SIDE * SIDE, dtype=wp.float32)
-Scores: Any = wp.types.vector(length=SLOTS, dtype=wp.float32)
 
 
 @wp.struct
@@ -79,6 +77,14 @@ class Sight:
     along: wp.vec2
     down: wp.vec2
     slide: wp.vec2
+
+
+@wp.struct
+class NormalEquations:
+    """left times the change of a plane is right."""
+
+    left: wp.mat33
+    right: wp.vec3
 
 
 @wp.func
@@ -183,60 +189,48 @@ def _correlation(patch: Patch, views: Views, at: Pixel, slot: int, plane: wp.vec
 
 
 @wp.func
-def _all_scores(patch: Patch, views: Views, at: Pixel, plane: wp.vec3) -> Scores:
-    scores = Scores()
-    for slot in range(views.slots):
-        scores[slot] = _correlation(patch, views, at, slot, plane)
-    return scores
-
-
-@wp.func
-def _best_half(views: Views, view: int, scores: Scores) -> int:
-    """Bits of the better half of a view's sources: something may hide the place from the rest."""
-    exist = int(0)
-    for slot in range(views.slots):
-        if views.sources[view, slot] >= 0:
-            exist += 1
-    bits = int(0)
-    for _round in range((exist + 1) // 2):
-        best = int(0)
-        value = float(-3.0)
-        for slot in range(views.slots):
-            free = (bits >> slot) & 1
-            if free == 0 and scores[slot] > value and views.sources[view, slot] >= 0:
-                best = slot
-                value = scores[slot]
-        bits = bits | (1 << best)
-    return bits
-
-
-@wp.func
-def _mean_cost(views: Views, scores: Scores, bits: int) -> float:
+def _normal_equations(patch: Patch, views: Views, at: Pixel, sight: Sight) -> NormalEquations:
+    """Those of one source's least squares; 0 where its picture says nothing."""
     total = float(0.0)
-    count = float(0.0)
-    for slot in range(views.slots):
-        if (bits >> slot) & 1 == 1:
-            total += 1.0 - scores[slot]
-            count += 1.0
-    if count == 0.0:
-        return _NOTHING
-    return total / count
-
-
-@wp.func
-def _cost(patch: Patch, views: Views, at: Pixel, plane: wp.vec3, chosen: int, limit: float) -> float:
-    """Mean of 1 - correlation over the chosen sources, or over the best half; what exceeds `limit` is a lower bound."""
-    if chosen == 0:
-        scores = _all_scores(patch, views, at, plane)
-        return _mean_cost(views, scores, _best_half(views, at.view, scores))
-    count = float(0.0)
-    for slot in range(views.slots):
-        count += float((chosen >> slot) & 1)
-    total = float(0.0)
-    for slot in range(views.slots):
-        if (chosen >> slot) & 1 == 1 and total <= limit * count:
-            total += 1.0 - _correlation(patch, views, at, slot, plane)
-    return total / count
+    squared = float(0.0)
+    product = float(0.0)
+    j_sum = wp.vec3()
+    j_own = wp.vec3()
+    j_their = wp.vec3()
+    jj = wp.mat33()
+    for k in range(_SIDE * _SIDE):
+        dx = float((k % _SIDE - _SIDE // 2) * at.reach)
+        dy = float((k // _SIDE - _SIDE // 2) * at.reach)
+        u = sight.u + sight.along[0] * dx + sight.down[0] * dy
+        v = sight.v + sight.along[1] * dx + sight.down[1] * dy
+        column = int(u)
+        row = int(v)
+        fu = u - float(column)
+        fv = v - float(row)
+        n = sight.base + row * views.width + column
+        a = views.grey[n]
+        b = views.grey[n + 1] - a
+        c = views.grey[n + views.width] - a
+        d = views.grey[n + views.width + 1] - a - b - c
+        value = a + b * fu + c * fv + d * fu * fv
+        slope = (b + d * fv) * sight.slide[0] + (c + d * fu) * sight.slide[1]
+        jac = wp.vec3(slope, slope * dx, slope * dy)
+        total += value
+        squared += value * value
+        product += value * patch[k]
+        j_sum += jac
+        j_own += jac * patch[k]
+        j_their += jac * value
+        jj += wp.outer(jac, jac)
+    out = NormalEquations()
+    spread = squared - total * total / _COUNT
+    if spread > _COUNT * _FLAT * _FLAT:
+        # With unit vectors q (own) and t (theirs): dt = (J - mean J - t (t . J)) / |theirs|, r = q - t
+        size = wp.sqrt(spread)
+        t_j = (j_their - j_sum * (total / _COUNT)) / size
+        out.left = (jj - wp.outer(j_sum, j_sum) / _COUNT - wp.outer(t_j, t_j)) / spread
+        out.right = (j_own - t_j * (product / size)) / size
+    return out
 
 
 @wp.func
@@ -250,44 +244,9 @@ def _newton(patch: Patch, views: Views, at: Pixel, plane: wp.vec3, bits: int) ->
         if (bits >> slot) & 1 == 1:
             sight = _sight(views, at, slot, plane)
         if sight.base >= 0:
-            total = float(0.0)
-            squared = float(0.0)
-            product = float(0.0)
-            j_sum = wp.vec3()
-            j_own = wp.vec3()
-            j_their = wp.vec3()
-            jj = wp.mat33()
-            for k in range(_SIDE * _SIDE):
-                dx = float((k % _SIDE - _SIDE // 2) * at.reach)
-                dy = float((k // _SIDE - _SIDE // 2) * at.reach)
-                u = sight.u + sight.along[0] * dx + sight.down[0] * dy
-                v = sight.v + sight.along[1] * dx + sight.down[1] * dy
-                column = int(u)
-                row = int(v)
-                fu = u - float(column)
-                fv = v - float(row)
-                n = sight.base + row * views.width + column
-                a = views.grey[n]
-                b = views.grey[n + 1] - a
-                c = views.grey[n + views.width] - a
-                d = views.grey[n + views.width + 1] - a - b - c
-                value = a + b * fu + c * fv + d * fu * fv
-                slope = (b + d * fv) * sight.slide[0] + (c + d * fu) * sight.slide[1]
-                jac = wp.vec3(slope, slope * dx, slope * dy)
-                total += value
-                squared += value * value
-                product += value * patch[k]
-                j_sum += jac
-                j_own += jac * patch[k]
-                j_their += jac * value
-                jj += wp.outer(jac, jac)
-            spread = squared - total * total / _COUNT
-            if spread > _COUNT * _FLAT * _FLAT:
-                # With unit vectors q (own) and t (theirs): dt = (J - mean J - t (t . J)) / |theirs|, r = q - t
-                size = wp.sqrt(spread)
-                t_j = (j_their - j_sum * (total / _COUNT)) / size
-                left += (jj - wp.outer(j_sum, j_sum) / _COUNT - wp.outer(t_j, t_j)) / spread
-                right += (j_own - t_j * (product / size)) / size
+            equations = _normal_equations(patch, views, at, sight)
+            left += equations.left
+            right += equations.right
     # Damped a little, so that a direction in which nothing changes is not followed
     pixel = views.span[at.view][2]
     floor = 0.02 / (pixel * pixel)

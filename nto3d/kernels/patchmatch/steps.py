@@ -14,22 +14,18 @@ import warp as wp
 from torch import Tensor
 
 from nto3d.kernels.launch import launch_spans, runs
-from nto3d.kernels.patchmatch.patchmatch import (
+from nto3d.kernels.patchmatch.costs import (
     _NOTHING,
-    SLOTS,
-    Pixel,
-    Planes,
-    Views,
+    Candidate,
     _all_scores,
     _best_half,
+    _better,
     _cost,
     _mean_cost,
-    _newton,
-    _patch,
 )
+from nto3d.kernels.patchmatch.patchmatch import SLOTS, Pixel, Planes, Views, _newton, _patch
 
 NEAR, FAR = wp.constant(1), wp.constant(5)  # pixels from which a plane is offered, odd: of the other colour
-_STEEPEST = wp.constant(0.17)  # cosine between a plane's normal and the ray, 80 degrees
 _SAME_DEPTH = wp.constant(0.03)  # pixels of parallax: planes that differ less are the same
 _SAME_SLANT = wp.constant(0.03)  # likewise, tangent
 _WELL = wp.constant(0.5)  # cost from which on a plane is worth a Gauss-Newton step
@@ -99,17 +95,6 @@ def _offered(views: Views, known: Planes, at: Pixel, index: int, side: int) -> w
 
 
 @wp.func
-def _possible(views: Views, at: Pixel, plane: wp.vec3) -> bool:
-    """Whether a plane lies in the searched range and is not seen from too far aside."""
-    span = views.span[at.view]
-    ray = views.inverse[at.view] * wp.vec3(at.x, at.y, 1.0)
-    line = wp.vec3(plane[1], plane[2], plane[0] - plane[1] * at.x - plane[2] * at.y)
-    normal = wp.transpose(views.intrinsics[at.view]) * line
-    facing = plane[0] > _STEEPEST * wp.length(normal) * wp.length(ray)
-    return facing and plane[0] >= span[0] and plane[0] <= span[1]
-
-
-@wp.func
 def _uniform(seed: int, iteration: int, index: int) -> wp.vec3:
     """Three numbers in -1..1."""
     state = wp.rand_init(seed * 9973 + iteration, index)
@@ -149,40 +134,29 @@ def _improve(
         at = _pixel(views, index, reach)
         patch = _patch(views, at)
         if wp.length_sq(patch) > 0.0:
-            plane = known.plane[index]
-            scores = _all_scores(patch, views, at, plane)
+            scores = _all_scores(patch, views, at, known.plane[index])
             bits = _best_half(views, at.view, scores)
-            cost = _mean_cost(views, scores, bits)
+            best = Candidate()
+            best.plane = known.plane[index]
+            best.cost = _mean_cost(views, scores, bits)
             counted = wp.where(whole == 1, 0, bits)
             for side in range(4):
                 other = _offered(views, known, at, index, side)
-                if _differs(views, at, plane, other) and _possible(views, at, other):
-                    found = _cost(patch, views, at, other, counted, cost)
-                    if found < cost:
-                        plane = other
-                        cost = found
+                if _differs(views, at, best.plane, other):
+                    best = _better(patch, views, at, best, other, counted)
             pixel = views.span[at.view][2]
-            steep = views.inverse[at.view][0, 0] * plane[0]
+            steep = views.inverse[at.view][0, 0] * best.plane[0]
             size = amount
             for k in range(tries):
                 change = _uniform(seed, iteration * 16 + k, index)
                 slant = steep * wp.min(size, 1.0)
-                other = plane + wp.vec3(change[0] * size * pixel, change[1] * slant, change[2] * slant)
-                if _possible(views, at, other):
-                    found = _cost(patch, views, at, other, counted, cost)
-                    if found < cost:
-                        plane = other
-                        cost = found
+                other = best.plane + wp.vec3(change[0] * size * pixel, change[1] * slant, change[2] * slant)
+                best = _better(patch, views, at, best, other, counted)
                 size *= 0.4
-            if cost < _WELL:
-                other = _newton(patch, views, at, plane, bits)
-                if _possible(views, at, other):
-                    found = _cost(patch, views, at, other, counted, cost)
-                    if found < cost:
-                        plane = other
-                        cost = found
-            known.plane[index] = plane
-            known.cost[index] = cost
+            if best.cost < _WELL:
+                best = _better(patch, views, at, best, _newton(patch, views, at, best.plane, bits), counted)
+            known.plane[index] = best.plane
+            known.cost[index] = best.cost
         else:
             known.cost[index] = _NOTHING
         item += stride
