@@ -6,18 +6,18 @@ Letters: n places along an axis, Q places asked at a time, K places found.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
 from nto3d.mcc.model import LEVELS
-from nto3d.types import BoolArray, ByteArray, FloatArray
+from nto3d.types import BoolArray, ByteArray, FloatArray, IntArray
 
 Answer = Callable[[Tensor], Tensor]  # places [Q, 3] -> logits [Q, 1 + 3 * 256]
 Progress = Callable[[int, int, int], None]  # pass, places asked in it so far, places of the pass
@@ -90,51 +90,93 @@ def sweep(
     Raises:
         ValueError: a number is impossible.
     """
+    stride = _first_stride(granularity, threshold, batch, first_stride, extent)
+    lattice = _Lattice(granularity, extent, logit_of(threshold))
+    for number, wanted in enumerate(_passes(lattice, stride)):
+        told = None if progress is None else partial(progress, number)
+        places, rgb = lattice.ask(answer, wanted, batch, temperature, told)
+        if found is not None:
+            found(number, places, rgb)
+    return lattice.result()
+
+
+def _first_stride(granularity: float, threshold: float, batch: int, stride: int | None, extent: float) -> int:
+    """The stride of the first pass, given or by the shell's width; raises ValueError where a number is impossible."""
     if not (0 < granularity <= extent < math.inf and 0 < threshold < 1 and batch > 0):
         raise ValueError(f"expected positive numbers, a threshold below 1, got {granularity}, {threshold}, {batch}")
-    if first_stride is None:
-        first_stride = next(stride for stride in FIRST_STRIDES if stride * granularity <= 1.001 * SHELL or stride == 1)
-    if first_stride < 1 or first_stride & (first_stride - 1):
-        raise ValueError(f"expected a power of two as the first stride, got {first_stride}")
-    count = math.ceil(2 * extent / granularity)
-    axis = (np.arange(count) - count / 2) * (2 * extent / count)
-    level = logit_of(threshold)
-    logit = np.full((count, count, count), -np.inf, dtype=np.float32)
-    colors: dict[str, list[NDArray[np.integer]]] = {"index": [], "rgb": []}
-    wanted = np.zeros_like(logit, dtype=np.bool_)
-    wanted[::first_stride, ::first_stride, ::first_stride] = True
-    known = np.zeros_like(wanted)
-    stride, number = first_stride, 0
-    while True:
-        index = np.flatnonzero(wanted & ~known)
-        before = len(colors["index"])
+    if stride is None:
+        return next(stride for stride in FIRST_STRIDES if stride * granularity <= 1.001 * SHELL or stride == 1)
+    if stride < 1 or stride & (stride - 1):
+        raise ValueError(f"expected a power of two as the first stride, got {stride}")
+    return stride
+
+
+class _Lattice:
+    """What is known of the places so far: the attributes of `Sweep`, and `known` [n, n, n], where it was asked."""
+
+    def __init__(self, granularity: float, extent: float, level: float) -> None:
+        count = math.ceil(2 * extent / granularity)
+        self.axis: FloatArray = (np.arange(count) - count / 2) * (2 * extent / count)
+        self.level = level
+        self.logit = np.full((count, count, count), -np.inf, dtype=np.float32)
+        self.known = np.zeros_like(self.logit, dtype=np.bool_)
+        self._index = [np.zeros(0, dtype=np.int64)]  # of occupied places, flat, in the order in which they were asked
+        self._rgb = [np.zeros((0, 3), dtype=np.uint8)]
+
+    def ask(
+        self,
+        answer: Answer,
+        wanted: BoolArray,
+        batch: int,
+        temperature: float,
+        progress: Callable[[int, int], None] | None,
+    ) -> tuple[FloatArray, ByteArray]:
+        """Ask wanted places [n, n, n] that are not known yet; the occupied ones of them [K, 3] and their colours."""
+        index, before = np.flatnonzero(wanted & ~self.known), len(self._index)
         for start in range(0, len(index), batch):
             some = index[start : start + batch]
-            places = axis[np.stack(np.unravel_index(some, logit.shape), axis=1)]
             with torch.no_grad():
-                logits = answer(torch.from_numpy(places.astype(np.float32))).float()
-            logit.reshape(-1)[some] = logits[:, 0].cpu().numpy()
-            above = logits[:, 0] > level
-            colors["index"].append(some[above.cpu().numpy()])
-            colors["rgb"].append(decoded_colors(logits[above], temperature).cpu().numpy())
+                logits = answer(torch.from_numpy(self._places(some).astype(np.float32))).float()
+            self.logit.reshape(-1)[some] = logits[:, 0].cpu().numpy()
+            above = logits[:, 0] > self.level
+            self._index.append(some[above.cpu().numpy()])
+            self._rgb.append(decoded_colors(logits[above], temperature).cpu().numpy())
             if progress is not None:
-                progress(number, min(start + batch, len(index)), len(index))
-        known |= wanted
-        if found is not None:
-            fresh = np.concatenate([np.zeros(0, dtype=np.int64), *colors["index"][before:]])
-            rgb = np.concatenate([np.zeros((0, 3), dtype=np.uint8), *colors["rgb"][before:]]).astype(np.uint8)
-            found(number, axis[np.stack(np.unravel_index(fresh, logit.shape), axis=1)], rgb)
-        if stride > 1:
-            wanted = _closer(logit, level - (LAST_SLACK if number else SLACK), stride)
-            stride //= 2
-        else:
-            wanted = ndimage.binary_dilation(logit > level)
-            if not (wanted & ~known).any():
-                break
-        number += 1
-    order = np.argsort(np.concatenate(colors["index"]), kind="stable")
-    rgb = np.concatenate(colors["rgb"])[order].astype(np.uint8)
-    return Sweep(axis, logit, rgb, level, int(known.sum()))
+                progress(min(start + batch, len(index)), len(index))
+        self.known |= wanted
+        fresh, rgb = self._occupied(before)
+        return self._places(fresh), rgb
+
+    def result(self) -> Sweep:
+        """All that was found."""
+        index, rgb = self._occupied(0)
+        return Sweep(self.axis, self.logit, rgb[np.argsort(index, kind="stable")], self.level, int(self.known.sum()))
+
+    def _places(self, index: IntArray) -> FloatArray:
+        return self.axis[np.stack(np.unravel_index(index, self.logit.shape), axis=1)]
+
+    def _occupied(self, since: int) -> tuple[IntArray, ByteArray]:
+        """Flat indices [K] and colours [K, 3] of the occupied places of all batches from one on."""
+        return (
+            np.concatenate([self._index[0], *self._index[since:]]),
+            np.concatenate([self._rgb[0], *self._rgb[since:]]),
+        )
+
+
+def _passes(lattice: _Lattice, stride: int) -> Iterator[BoolArray]:
+    """The places [n, n, n] that each pass wants, from what the passes before it found."""
+    wanted = np.zeros_like(lattice.known)
+    wanted[::stride, ::stride, ::stride] = True
+    yield wanted
+    slack = SLACK
+    while stride > 1:
+        yield _closer(lattice.logit, lattice.level - slack, stride)
+        slack, stride = LAST_SLACK, stride // 2
+    while True:
+        wanted = ndimage.binary_dilation(lattice.logit > lattice.level)
+        if not (wanted & ~lattice.known).any():
+            return
+        yield wanted
 
 
 def logit_of(probability: float) -> float:

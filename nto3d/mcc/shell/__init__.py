@@ -1,0 +1,1 @@
+"""The shell that a sweep found: its inside filled, and how deep places lie in it."""
