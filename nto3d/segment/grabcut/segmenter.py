@@ -27,7 +27,8 @@ from nto3d.segment.grabcut.cuts import (
     grab_cut,
     keep_touching,
 )
-from nto3d.segment.grabcut.first_mask import Pointers, Regions, edge_ranks, first_mask, separation, sharpness
+from nto3d.segment.grabcut.first_mask import Pointers, first_mask, separation, sharpness
+from nto3d.segment.grabcut.regions import Regions, edge_ranks
 from nto3d.segment.grabcut.window import Window
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts
 
