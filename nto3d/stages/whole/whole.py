@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components, maximum_flow
 
 from nto3d.geometry.cameras import RayCaster
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.views.projection import UNSURE, Projection, shrunk, surface_places
 from nto3d.stages.views.voting import SurfaceVotes
+from nto3d.stages.whole.cut import components, joined, minimum_cut
 from nto3d.stages.whole.palette import apart, common, elsewhere, piece_colours
 from nto3d.stages.whole.solid import Solid, distances, find_solid
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, IntArray, Mask
@@ -27,7 +26,6 @@ FAITH = 4.0  # power of a mask's share that does not spill
 APART, FOREIGN = 0.3, 1.2  # what stands on its own is another thing in so far, and by unlike colours: of its votes
 STRANGE, FAMILIAR = 0.5, 0.85  # common share of two pieces' colours: what has less, what has more
 HALF = 0.5  # share of the votes with which what hangs together is believed without a support
-COLOUR, CLICK = 1.0, 1e6  # weights of votes, a cell's face each, and of clicks, beside a face of contact
 AGAINST, OTHER = 0.55, 0.65  # a place is unsure with fewer votes for it and colours rather those of something else
 STRANGER = 0.85  # ... and whatever the votes, where the colours are so clearly those of something else
 MOSTLY = 0.5  # share of a piece's pixels
@@ -203,30 +201,32 @@ def whole_object(
     alike = common(colours, colours[clicked].sum(axis=0))
     familiar = ((alike - STRANGE) / (FAMILIAR - STRANGE)).clip(0.0, 1.0)
     leaning = _leaning(votes, held, familiar)
-    inside = _cut(solid.pieces.contact, leaning, clicked, refused)[1:]
-    held, likely = held[1:], (votes.share + familiar)[1:]
-
-    def choice(pieces: BoolArray) -> Choice:
-        """Of pieces [N]; what was clicked is not in doubt."""
-        chosen = _with_empty(pieces)
-        against = np.where(chosen, -leaning, leaning).clip(0.0, 1.0)
-        sure = np.concatenate([[0], clicked, refused]).astype(np.int64)
-        against[sure] = 0.0
-        # A pawn's head is no more part of it than the pawn is
-        for piece in np.flatnonzero(chosen & (against > 0.0)):
-            like = chosen & (solid.pieces.contact[piece] > 0) & (common(colours, colours[piece]) > alike)
-            against[like] = np.maximum(against[like], against[piece])
-        against[sure] = 0.0
-        return Choice(chosen, against)
-
-    own, fixed = np.zeros((2, len(inside)), dtype=bool)
+    cut = minimum_cut(solid.pieces.contact, leaning, clicked, refused)[1:]
+    own, fixed = np.zeros((2, len(cut)), dtype=bool)
     own[clicked - 1], fixed[refused - 1] = True, True
-    cut, inside = inside, _joined(contact, inside, own)
-    if solid.support is None:
+    inside = joined(contact, cut, own)
+    if solid.support is not None:
+        inside = _standing(solid, held[1:], inside, cut, fixed, (votes.share + familiar)[1:])
+    else:
         area = solid.pieces.contact[1:, 0] * inside
-        return choice(inside) if area @ votes.share[1:] >= HALF * area.sum() else None
+        if area @ votes.share[1:] < HALF * area.sum():
+            return None
+    sure = np.concatenate([[0], clicked, refused]).astype(np.int64)
+    return _choice(_with_empty(inside), leaning, solid.pieces.contact, colours, alike, sure)
+
+
+def _standing(
+    solid: Solid, held: BoolArray, inside: BoolArray, cut: BoolArray, fixed: BoolArray, likely: FloatArray
+) -> BoolArray:
+    """The pieces [N] of an object with what would not stay without it, and what it would not stand without.
+
+    Args:
+        held: what stands on its own. inside: the object so far. cut: what votes and colours give to it.
+        fixed: what it is not to have. likely: how rather a piece belongs to it.
+    """
+    contact, inside = solid.pieces.contact[1:, 1:], inside.copy()
     while True:
-        others = _components(contact, ~inside)
+        others = components(contact, ~inside)
         groups = [others == group for group in range(1, int(others.max(initial=0)) + 1)]
         touching = [group for group in groups if contact[np.ix_(inside, group)].any() and not (group & fixed).any()]
         loose = [group for group in touching if not held[group].any()]
@@ -239,7 +239,26 @@ def whole_object(
         else:
             # What floats is held by something too thin to be solid
             floating = [group for group in groups if not held[group].any() and cut[group].all()]
-            return choice(inside | np.any([np.zeros_like(inside), *floating], axis=0))
+            together: BoolArray = inside | np.any([np.zeros_like(inside), *floating], axis=0)
+            return together
+
+
+def _choice(
+    chosen: BoolArray, leaning: FloatArray, contact: IntArray, colours: FloatArray, alike: FloatArray, sure: IntArray
+) -> Choice:
+    """What speaks against chosen pieces [N + 1]; those that are sure are not in doubt.
+
+    Args:
+        alike: [N + 1], what the colours of each piece have in common with the clicked ones.
+    """
+    against = np.where(chosen, -leaning, leaning).clip(0.0, 1.0)
+    against[sure] = 0.0
+    # A pawn's head is no more part of it than the pawn is
+    for piece in np.flatnonzero(chosen & (against > 0.0)):
+        like = chosen & (contact[piece] > 0) & (common(colours, colours[piece]) > alike)
+        against[like] = np.maximum(against[like], against[piece])
+    against[sure] = 0.0
+    return Choice(chosen, against)
 
 
 def _with_empty(pieces: BoolArray) -> BoolArray:
@@ -254,45 +273,3 @@ def _leaning(votes: Votes, held: BoolArray, familiar: FloatArray) -> FloatArray:
     touch, the masks of all views may show both.
     """
     return 2.0 * votes.share - 1.0 - held * (APART + FOREIGN * (1.0 - familiar))
-
-
-def _cut(contact: IntArray, leaning: FloatArray, clicked: IntArray, refused: IntArray) -> BoolArray:
-    """The pieces [N + 1] on the clicks' side of the minimum cut: what they lean to against contact."""
-    count = len(contact)  # the piece 0 is replaced by the two ends
-    source, sink = 0, count
-    pull = COLOUR * contact[:, 0] * leaning
-    pull[0] = 0.0
-    pull[clicked], pull[refused] = CLICK, -CLICK
-    rows, columns = np.nonzero(contact[1:, 1:])
-    first = np.concatenate([rows + 1, np.full(count, source), np.arange(count)])
-    second = np.concatenate([columns + 1, np.arange(count), np.full(count, sink)])
-    values = np.concatenate([contact[1:, 1:][rows, columns], pull.clip(0.0), (-pull).clip(0.0)])
-    keep = (np.rint(values) > 0) & (first != second)
-    capacity = csr_array(
-        (np.rint(values[keep]).astype(np.int32), (first[keep], second[keep])), shape=(count + 1, count + 1)
-    )
-    flow = maximum_flow(capacity, source, sink).flow
-    rest = (capacity - flow).tocsr()
-    rest.data = (rest.data > 0).astype(np.int32)
-    rest.eliminate_zeros()
-    reached = breadth_first_order(rest, source, return_predecessors=False)
-    inside = np.zeros(count + 1, dtype=bool)
-    inside[reached] = True
-    inside[[source, sink]] = False
-    return inside[:count]
-
-
-def _components(contact: IntArray, chosen: BoolArray) -> IntArray:
-    """The connected group, from 1 on, that each chosen piece [N] belongs to; 0 for the others."""
-    index = np.flatnonzero(chosen)
-    _, group = connected_components(csr_array(contact[np.ix_(index, index)]), directed=False)
-    groups = np.zeros(len(chosen), dtype=np.int64)
-    groups[index] = group + 1
-    return groups
-
-
-def _joined(contact: IntArray, chosen: BoolArray, own: BoolArray) -> BoolArray:
-    """What of the chosen pieces [N] hangs together with some of them."""
-    groups = _components(contact, chosen | own)
-    joined: BoolArray = np.isin(groups, np.unique(groups[own])) & (chosen | own)
-    return joined
