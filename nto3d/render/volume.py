@@ -75,22 +75,12 @@ def render_surface(
     Returns:
         The output (rgb on black), and the transmittance left for what lies behind, [R].
     """
-    count = len(samples)
-    ray = samples.ray.long()
-    along = directions[ray]
+    along = directions[samples.ray.long()]
     sdf, gradient, feature = geometry(samples.positions)
     sdf, gradient, feature = sdf.float(), gradient.float(), feature.float()
     alpha = neus_alpha(sdf, gradient, along, samples.dt, sharpness.inv_std, sharpness.anneal)
-    with torch.no_grad():
-        weights, _, _ = composite(alpha, alpha.new_zeros(count, 0), samples.offsets)
-        chosen = torch.nonzero(weights > NEGLIGIBLE)[:, 0]
     normal = functional.normalize(gradient, dim=1, eps=1e-6)
-    shown = color(samples.positions[chosen], normal[chosen], along[chosen], feature[chosen]).float()
-    shown = alpha.new_zeros(count, shown.shape[1]).index_copy(0, chosen, shown)
-    belongs = alpha.new_zeros(count, 0)
-    if target is not None:
-        some = torch.sigmoid(target.logit(samples.positions[chosen]).float())
-        belongs = alpha.new_zeros(count).index_copy(0, chosen, some)[:, None]
+    shown, belongs = _looks(alpha, samples, normal, along, feature, color, target)
     values = torch.cat([shown[:, :3], normal, samples.t[:, None], belongs.detach()], dim=1)
     _, sums, left = composite(alpha, values, samples.offsets)
     covered = None
@@ -109,6 +99,33 @@ def render_surface(
         feature=composite(partly(alpha, reach), shown[:, 3:], samples.offsets)[1] if shown.shape[1] > 3 else None,
     )
     return out, left
+
+
+def _looks(
+    alpha: Tensor,
+    samples: Samples,
+    normal: Tensor,
+    along: Tensor,
+    feature: Tensor,
+    color: Color,
+    target: Target | None,
+) -> tuple[Tensor, Tensor]:
+    """Colour and embedding [N, 3 + E] and probability [N, 1] ([N, 0] without a target), 0 where weights are negligible.
+
+    Args:
+        alpha: [N]. normal, along: [N, 3], of the surface and of the rays. feature: [N, G].
+    """
+    count = len(samples)
+    with torch.no_grad():
+        weights, _, _ = composite(alpha, alpha.new_zeros(count, 0), samples.offsets)
+        chosen = torch.nonzero(weights > NEGLIGIBLE)[:, 0]
+    positions = samples.positions[chosen]
+    shown = color(positions, normal[chosen], along[chosen], feature[chosen]).float()
+    shown = alpha.new_zeros(count, shown.shape[1]).index_copy(0, chosen, shown)
+    if target is None:
+        return shown, alpha.new_zeros(count, 0)
+    belongs = torch.sigmoid(target.logit(positions).float())
+    return shown, alpha.new_zeros(count).index_copy(0, chosen, belongs)[:, None]
 
 
 def render_background(

@@ -74,21 +74,13 @@ def write_report(
         _section("Objects", _objects(metrics)),
         _section("Input", _inputs(inputs or {})),
         _section("Surface", _turntables(turntables or {}, keys or {})),
-        *(
-            _section(f"From the click: {name}" if name else "From the click", lift_section(rounds))
-            for name, rounds in (lifts or {}).items()
-        ),
+        *_lifts(lifts or {}),
         _section("Held-out views", _views(views)),
         _section("Features", features_section(features)),
         _section("Training", _charts(curves or {})),
         _section("Configuration", _config(config_yaml)),
     ]
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{CSS}</style></head><body><main>{''.join(body)}</main></body></html>\n"
-    )
-    write_atomic(path, page)
+    write_atomic(path, _page(title, "".join(body)))
 
 
 def versions() -> dict[str, str]:
@@ -100,6 +92,14 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{CSS}</style></head><body><main>{body}</main></body></html>\n"
+    )
 
 
 def _section(title: str, content: str) -> str:
@@ -157,6 +157,11 @@ def _turntable(name: str, frames: Sequence[ByteArray], key: str) -> str:
         f'<img src="{animation_uri(frames)}" alt="{label}, turning">{key}</figure>'
         f'<div class="sheet">{sheet}</div></div>'
     )
+
+
+def _lifts(lifts: Mapping[str, Sequence[LiftRound]]) -> list[str]:
+    titles = {name: f"From the click: {name}" if name else "From the click" for name in lifts}
+    return [_section(titles[name], lift_section(rounds)) for name, rounds in lifts.items()]
 
 
 def _views(views: Sequence[ViewPictures]) -> str:

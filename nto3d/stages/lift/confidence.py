@@ -72,9 +72,7 @@ def find_doubt(
     known = {view: (seen[view].opacity > SOLID) & ~seen[view].differs for view in views}
     sure = {view: ~seen[view].differs & (whole[view] < LEAST) for view in views}
     other = elsewhere(images, small, sure)
-    alike = sum(float(other[view][mask & sure[view]].sum()) for view, mask in small.items())
-    alike /= max(1, sum(int(np.count_nonzero(mask & sure[view])) for view, mask in small.items()))
-    unclear = float(np.clip((alike - CLEAR) / (UNCLEAR - CLEAR), 0.0, 1.0))
+    unclear = _unclear(other, {view: mask & sure[view] for view, mask in small.items()})
     caster, answered = RayCaster(cameras, "cpu"), KDTree(clicked if len(clicked) else np.full((1, 3), FAR))
     doubts, apart, both, either = {}, 0.0, 0.0, 0.0
     for view, mask in small.items():
@@ -93,6 +91,13 @@ def find_doubt(
     view, pixel = found
     factor = np.array(masks[view].pixels.shape[::-1]) / np.array(cameras.size[::-1])
     return Doubt(confidence, view, np.rint((pixel + 0.5) * factor - 0.5))
+
+
+def _unclear(other: Mapping[int, FloatArray], target: Mapping[int, BoolArray]) -> float:
+    """How far, 0..1, the target [h, w] of each view has colours [h, w] that rather are those of something else."""
+    alike = sum(float(other[view][mask].sum()) for view, mask in target.items())
+    alike /= max(1, sum(int(np.count_nonzero(mask)) for mask in target.values()))
+    return float(np.clip((alike - CLEAR) / (UNCLEAR - CLEAR), 0.0, 1.0))
 
 
 def _largest(doubts: Mapping[int, FloatArray]) -> tuple[int, FloatArray] | None:
