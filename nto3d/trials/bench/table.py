@@ -1,4 +1,4 @@
-"""What `bench.py` says about its figures: the machine, the ratios and the table."""
+"""What the benchmark says about its figures: the machine, the ratios and the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good the surface is and what each part of it costs: `bench.py parts=[surface]` trains scenes with and without.
+"""How good the surface is and what each part of it costs: scenes trained with and without it.
 
 A scene is `sample`, `concave`, `tabletop:SEED`, or a folder in the DTU layout, measured against the check_points*.npz
 in it (key xyz) where there is one. Masks are the folder's own, so that the figures are of the surface alone.
@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench_table import Row
-
 from nto3d.errors import InputError
+from nto3d.trials.bench.table import Row
+from nto3d.trials.places import DATASETS, ROOT, SAMPLE, TRAIN
 
-ROOT = Path(__file__).resolve().parent.parent
 SCENES = ("sample", "concave", "tabletop:3", "tabletop:7")
 # What is left out, and how
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -37,12 +36,12 @@ def scene_arguments(scene: str) -> list[str]:
         InputError: it is neither a known name nor a folder.
     """
     if scene == "sample":
-        return ["scene=sample", f"scene.path={ROOT / 'datasets' / 'sample'}"]
+        return ["scene=sample", f"scene.path={SAMPLE}"]
     if scene == "concave":
-        return ["scene=concave", f"scene.path={ROOT / 'datasets' / 'concave'}"]
+        return ["scene=concave", f"scene.path={DATASETS / 'concave'}"]
     if scene.startswith("tabletop:") and scene.partition(":")[2].isdigit():
         seed = scene.partition(":")[2]
-        return ["scene=synthetic", f"scene.seed={seed}", f"scene.path={ROOT / 'datasets' / f'tabletop{seed}'}"]
+        return ["scene=synthetic", f"scene.seed={seed}", f"scene.path={DATASETS / f'tabletop{seed}'}"]
     folder = Path(scene)
     if not folder.is_dir():
         raise InputError(f"scenes: expected sample, concave, tabletop:SEED or a folder, got {scene!r}")
@@ -51,12 +50,14 @@ def scene_arguments(scene: str) -> list[str]:
     return ["scene=dtu", f"scene.path={folder.resolve()}", *measured]
 
 
-def bench_surface(scenes: Sequence[str], variants: Sequence[str], extra: Sequence[str], out: Path) -> list[Row]:
+def bench_surface(
+    scenes: Sequence[str], variants: Sequence[str], extra: Sequence[str], out: Path, note: Callable[[str], None]
+) -> list[Row]:
     """Train every scene in every variant, each in a process of its own; the metrics of each.
 
     Args:
         scenes: see `scene_arguments`. variants: keys of `VARIANTS`. extra: further arguments of train.py.
-        out: folder for the runs.
+        out: folder for the runs. note: is told of every training that is done.
 
     Raises:
         InputError: a scene is unknown, or a training failed.
@@ -67,7 +68,7 @@ def bench_surface(scenes: Sequence[str], variants: Sequence[str], extra: Sequenc
         for variant in variants:
             run = out / f"{Path(scene).name.replace(':', '')}_{variant.replace(' ', '_')}"
             fixed = ["segmenter=precomputed", "evaluate.report=false", "logger=none", f"output={run}"]
-            command = [sys.executable, str(ROOT / "train.py"), *given, *fixed, *VARIANTS[variant], *extra]
+            command = [sys.executable, str(TRAIN), *given, *fixed, *VARIANTS[variant], *extra]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
             if done.returncode != 0:
                 raise InputError(
@@ -77,5 +78,5 @@ def bench_surface(scenes: Sequence[str], variants: Sequence[str], extra: Sequenc
             shown = {name: metrics[name] for name in SHOWN if name in metrics}
             row = {"part": "surface", "device": "any", "size": Path(scene).name[:10], "what": variant, **shown}
             rows.append({**row, "ms": 1e3 * metrics["train_seconds"], "peak_gb": metrics["peak_memory_gb"]})
-            print(f"measured surface {scene} {variant}", file=sys.stderr)
+            note(f"measured surface {scene} {variant}")
     return rows

@@ -1,0 +1,1 @@
+"""Trials of the project itself: its speed, what each part brings, other clicks, objects that it has not seen."""
