@@ -1,21 +1,16 @@
-"""Two sets of measurements as rows of Markdown, with a verdict on each; see ablate_features.py."""
+"""Two sets of measurements as rows of Markdown, with a verdict on each."""
 
 from __future__ import annotations
 
 import math
 import shlex
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:  # imported by a script that runs as a file, the package is not on the path
-    sys.path.insert(0, str(ROOT))
-
-from nto3d.config.schema import Config, MaskUse, SegmenterName  # noqa: E402
+from nto3d.config.schema import Config, MaskUse, SegmenterName
 
 # In the order of the table; what is in neither is shown without a verdict
 HIGHER = (
