@@ -1,0 +1,1 @@
+"""The lift tried where the truth is known."""
