@@ -13,138 +13,21 @@ as `mode=train_mcc` does at its end; then choose others with `first` than those 
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
-
 from nto3d.cli import guarded  # noqa: E402
-from nto3d.config.io import parse_options  # noqa: E402
-from nto3d.config.single import FIRST_HELD_OUT, TrainMccConfig  # noqa: E402
-from nto3d.data.object_views import ObjectViews  # noqa: E402
-from nto3d.data.synthetic.endless import object_mesh, random_object  # noqa: E402
-from nto3d.data.synthetic.pool import PoolSpec, one_object  # noqa: E402
-from nto3d.errors import InputError  # noqa: E402
-from nto3d.mcc.query import logit_of  # noqa: E402
-from nto3d.mcc.surface import shell_surface  # noqa: E402
-from nto3d.mcc.weights import load_mcc, save_mcc  # noqa: E402
-from nto3d.progress import progress_bar  # noqa: E402
-from nto3d.report.pictures import write_png  # noqa: E402
-from nto3d.report.shade import shade_mesh  # noqa: E402
-from nto3d.report.sheet import captioned  # noqa: E402
-from nto3d.stages.mcc.assess import Completed, HeldOut, calibrate, complete_view, mean_scores  # noqa: E402
-from nto3d.types import ByteArray, Mesh  # noqa: E402
-
-TILE, AROUND = 128, 2  # pixels of a picture; objects in a row of the sheet
-BATCH = 8192
-
-
-@dataclass
-class Options:
-    """What can be given as key=value."""
-
-    weights: str = ""
-    objects: int = 50
-    first: int = FIRST_HELD_OUT
-    granularity: float = 0.05
-    thresholds: list[float] = dataclasses.field(default_factory=lambda: [0.3])
-    extent: float = 3.0
-    cache: str | None = None
-    calibrated: str | None = None
-    picture: str | None = None
-    pictured: int = 10
+from nto3d.trials.mcc import evaluate_mcc, read_options  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measure, print, and draw where asked.
-
-    Raises:
-        InputError: an option is wrong, or the weights cannot be used.
-    """
-    options = parse_options(Options, argv)
-    _check(options)
-    model = load_mcc(Path(options.weights))
-    cache = None if options.cache is None else Path(options.cache)
-    spec = PoolSpec(side=TILE, points=TrainMccConfig.surface_points, cache=cache)
-    if options.calibrated is not None:
-        views = [HeldOut.of(one_object(options.first + k, spec), 0, model.sizes) for k in range(options.objects)]
-        best = calibrate(model, views, options.granularity, options.thresholds[0], BATCH)
-        save_mcc(model, Path(options.calibrated))
-        print(f"the best threshold was {best:.2f}, now it is {options.thresholds[0]:g}: {options.calibrated}")
-        return
-    completed: list[Completed] = []
-    rows: list[ByteArray] = []
-    lowest, seconds = min(options.thresholds), 0.0
-    with progress_bar("objects") as update:
-        for number, seed in enumerate(range(options.first, options.first + options.objects)):
-            item = one_object(seed, spec)
-            view = HeldOut.of(item, 0, model.sizes)
-            begun = time.perf_counter()
-            one = complete_view(model, view, options.granularity, lowest, BATCH, options.extent)
-            seconds += time.perf_counter() - begun
-            completed.append(one)
-            if options.picture is not None and number < options.pictured:
-                rows.append(_row(item, seed, view, one, options))
-            update(number + 1, options.objects)
-    asked = float(np.mean([one.found.asked / one.found.logit.size for one in completed]))
-    print(f"{len(completed)} objects, {seconds / len(completed):.1f} s and {100 * asked:.1f} % of the places each")
-    for threshold in sorted(options.thresholds):
-        scores = mean_scores(completed, threshold)
-        print(f"threshold {threshold:g}: " + "  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
-    if options.picture is not None:
-        _write(Path(options.picture), rows)
-
-
-def _check(options: Options) -> None:
-    if not options.weights:
-        raise InputError("weights is missing: give the network as weights=FILE")
-    if not options.thresholds or not all(0 < value < 1 for value in options.thresholds):
-        raise InputError(f"thresholds: expected numbers between 0 and 1, got {options.thresholds}")
-    if not 0.005 <= options.granularity <= options.extent <= 10.0:
-        raise InputError(f"expected 0.005 <= granularity <= extent <= 10, got {options.granularity}, {options.extent}")
-    if min(options.objects, options.pictured) < 1 or options.first < 0:
-        raise InputError("expected objects and pictured of at least 1, and first of at least 0")
-    for path in (options.picture, options.calibrated):
-        if path is not None and not Path(path).parent.is_dir():
-            raise InputError(f"cannot write {path}: there is no folder {Path(path).parent}")
-
-
-def _row(item: ObjectViews, seed: int, view: HeldOut, one: Completed, options: Options) -> ByteArray:
-    """What was seen, then the found and the true surface from the camera, then both from behind."""
-    level = logit_of(options.thresholds[0])
-    kept = one.found.logit[one.found.occupied] > level
-    mesh = shell_surface(dataclasses.replace(one.found, level=level, rgb=one.found.rgb[kept]))
-    place = view.subject.place
-    found = Mesh(
-        ((mesh.vertices - place[:, 3]) @ np.linalg.inv(place[:, :3]).T).astype(np.float32), mesh.faces, mesh.colors
-    )
-    truth = object_mesh(random_object(seed))
-    front = item.cameras.cam_to_world[0]
-    around = np.diag([-1.0, -1.0, 1.0])  # half a turn about the object's upright axis
-    back = around @ front
-    intrinsics = item.cameras.intrinsics[0]
-    pictures = [np.where(item.masks[0][..., None], item.images[0], item.images[0] // 3)]
-    pictures += [
-        shade_mesh(shown, intrinsics, pose, (TILE, TILE)) for pose in (front, back) for shown in (found, truth)
-    ]
-    names = [item.name, "found", "true", "found, behind", "true, behind"]
-    tiles = [captioned(picture, name, TILE) for picture, name in zip(pictures, names, strict=True)]
-    return np.concatenate(tiles, axis=1)
-
-
-def _write(path: Path, rows: Sequence[ByteArray]) -> None:
-    columns = [np.concatenate(rows[start::AROUND]) for start in range(min(AROUND, len(rows)))]
-    height = max(len(column) for column in columns)
-    padded = [np.pad(column, ((0, height - len(column)), (0, 8), (0, 0)), constant_values=255) for column in columns]
-    write_png(path, np.concatenate(padded, axis=1))
+    """Measure, print, and draw where asked."""
+    evaluate_mcc(read_options(argv), say=print)
 
 
 if __name__ == "__main__":
