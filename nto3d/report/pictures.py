@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from nto3d.errors import InputError
 from nto3d.files import write_atomic
 from nto3d.types import BoolArray, ByteArray, FloatArray
 
@@ -89,6 +90,22 @@ def write_png(path: Path, picture: ByteArray) -> None:
         InputError: it cannot be written.
     """
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    write_atomic(path, data.tobytes())
+
+
+def write_picture(path: Path, picture: ByteArray, quality: int | None = None) -> None:
+    """Write a picture uint8 [H, W, 3] in the format of the file's suffix, atomically.
+
+    Args:
+        quality: of a JPEG, 0..100; None: OpenCV's own.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    how = [] if quality is None or path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), how)
+    if not done:
+        raise InputError(f"{path}: the picture cannot be written")
     write_atomic(path, data.tobytes())
 
 
