@@ -1,6 +1,6 @@
 """Does the feature field help? The same trainings with and without it, several seeds, as a table.
 
-    python scripts/dev/ablate_features.py                                                       the bundled sample
+    python scripts/dev/ablate_features.py                                                         the bundled sample
     python scripts/dev/ablate_features.py scene=dtu scene.path=FOLDER scene.downscale=2 evaluate.points=FILE.npz
                                                                   the sample, then that scene (sample=false: it alone)
     python scripts/dev/ablate_features.py seeds=[0,1,2] fields=[neus,neus_feature] out=FOLDER table=FILE.md [OVERRIDES]
