@@ -27,7 +27,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from nto3d.config.compose import CONFIG_FOLDER
+from nto3d.config.bundled import config_folder
 from nto3d.config.io import (
     CONFIG_ERRORS,
     explain,
@@ -38,6 +38,7 @@ from nto3d.config.io import (
     to_dict,
 )
 from nto3d.config.schema import Config
+from nto3d.config.usage import help_text, program
 from nto3d.errors import InputError, Interrupted
 from nto3d.runs.folder import CHECKPOINT_NAME, claim, load_run_config, unclaim, write_run_info
 
@@ -50,7 +51,7 @@ RESUME_KEYS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `train.py` with these arguments (those of the process by default) and returns its exit code."""
+    """Runs the command line with these arguments (those of the process by default) and returns its exit code."""
     return guarded(_main, list(sys.argv[1:] if argv is None else argv))
 
 
@@ -65,7 +66,7 @@ def guarded(function: Callable[..., int | None], *args: Any) -> int:
     try:
         return _report(function, *args)
     except Interrupted as stop:
-        print(f"\ninterrupted; go on with: python train.py {shlex.quote(f'resume={stop.run_dir}')}", file=sys.stderr)
+        print(f"\ninterrupted; go on with: {program()} {shlex.quote(f'resume={stop.run_dir}')}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
     return 130
@@ -136,9 +137,9 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     try:
         known, unknown = parser.parse_known_args(argv)
     except argparse.ArgumentError as error:
-        raise InputError(f"{error} (python train.py --help)") from error
+        raise InputError(f"{error} ({program()} --help)") from error
     if unknown:
-        hint = "python train.py --help" if unknown[0].startswith("-") else "options such as -m come before key=value"
+        hint = f"{program()} --help" if unknown[0].startswith("-") else "options such as -m come before key=value"
         raise InputError(f"{unknown[0]}: not understood ({hint})")
     overrides = [str(argument) for argument in known.overrides]
     return overrides, [argument for argument in argv if argument not in overrides]
@@ -173,6 +174,9 @@ def _compose_and_run(argv: list[str], overrides: list[str]) -> int:
     for override in OverridesParser.create().parse_overrides(overrides):
         if not override.is_hydra_override() and (override.is_add() or override.is_force_add() or override.is_delete()):
             raise InputError(f"{override.input_line}: keys cannot be added or removed, expected key=value")
+    if {argument for argument in argv if argument not in overrides} in ({"-h"}, {"--help"}):
+        print(help_text(overrides))
+        return 0
     single: list[Config | Exception] = []
     failures: list[tuple[int, int]] = []  # sweep: job number, exit code
     process = os.getpid()
@@ -210,7 +214,7 @@ def _call_hydra(task: Callable[[DictConfig], None], argv: list[str]) -> None:
     program = sys.argv
     sys.argv = [*program[:1], *argv]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name="config")(task)()
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(task)()
     except SystemExit as stop:  # --help and its kind
         if stop.code:
             raise InputError(f"hydra: stopped with {stop.code}") from stop
@@ -247,7 +251,7 @@ def _execute(config: Config, argv: Sequence[str], fresh: bool) -> None:
     if fresh:
         claim(output, config)
     try:
-        write_run_info(output, ["python", Path(sys.argv[0]).name, *argv], fresh)
+        write_run_info(output, [*program().split(), *argv], fresh)
         set_up_logging(output)
         with _terminable():
             run(config)

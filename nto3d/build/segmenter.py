@@ -10,6 +10,7 @@ import torch
 
 from nto3d.build.device import named_device
 from nto3d.build.model import PRECISIONS
+from nto3d.config.bundled import cache_folder
 from nto3d.config.schema import Config, FeatureSource, MaskUse, SegmenterName
 from nto3d.segment.base import Finder, Segmenter
 from nto3d.segment.descriptors import classical_features
@@ -24,7 +25,7 @@ from nto3d.types import BoolArray, Scene
 from nto3d.types.feature_maps import FeatureMaps
 
 log = logging.getLogger("nto3d")
-SAM_CACHE, HF_CACHE = Path(".cache") / "sam", Path(".cache") / "hf"  # in the scene's folder
+SAM_CACHE, HF_CACHE = "sam", "hf"  # folders in the scene's cache
 
 
 def build_segmenter(config: Config) -> Segmenter[Any]:
@@ -39,18 +40,20 @@ def build_segmenter(config: Config) -> Segmenter[Any]:
         case SegmenterName.sam:
             return _open_sam(config)
         case SegmenterName.hf:
-            folder = Path(config.scene.path)  # a file where the scene is one picture
-            cache = (folder if folder.is_dir() else folder.parent) / HF_CACHE if config.segmenter.cache else None
-            device = named_device("segmenter.device", config.segmenter.device)
+            device, cache = named_device("segmenter.device", config.segmenter.device), _cache(config, HF_CACHE)
             return open_hf(config.segmenter.model, device, PRECISIONS[config.segmenter.precision], cache)
         case SegmenterName.precomputed:
             raise ValueError("expected a segmenter that answers prompts, got precomputed")
 
 
 def _open_sam(config: Config) -> SamSegmenter:
-    cache = Path(config.scene.path) / SAM_CACHE if config.segmenter.cache else None
-    device = named_device("segmenter.device", config.segmenter.device)
+    device, cache = named_device("segmenter.device", config.segmenter.device), _cache(config, SAM_CACHE)
     return open_sam(config.segmenter.checkpoint, device, PRECISIONS[config.segmenter.precision], cache)
+
+
+def _cache(config: Config, name: str) -> Path | None:
+    """Where embeddings are kept; None where they are not."""
+    return cache_folder(Path(config.scene.path)) / name if config.segmenter.cache else None
 
 
 def build_finder(config: Config) -> Finder | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 
+from nto3d.config.bundled import CONFIGS, FOLDER, config_folder
 from nto3d.config.io import register, to_config
 from nto3d.config.schema import Config
 
-CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
+CONFIG_FOLDER = FOLDER / CONFIGS
 
 
 def compose_config(overrides: Sequence[str]) -> Config:
@@ -24,7 +24,7 @@ def compose_config(overrides: Sequence[str]) -> Config:
     outer = GlobalHydra.instance().hydra  # of an application that calls this one
     GlobalHydra.instance().clear()
     try:
-        with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
             return to_config(hydra.compose("config", list(overrides)))
     finally:
         GlobalHydra.instance().hydra = outer

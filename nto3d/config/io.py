@@ -26,9 +26,11 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from nto3d.config.bundled import find_scene
 from nto3d.config.check import validate
 from nto3d.config.renamed import RENAMED
-from nto3d.config.schema import Config
+from nto3d.config.schema import Config, Reader
+from nto3d.config.usage import program
 from nto3d.errors import InputError
 
 Options = TypeVar("Options")
@@ -40,6 +42,7 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config, provider="nto3d")
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     OmegaConf.register_new_resolver("folder_name", lambda path: Path(path).resolve().name or "scene", replace=True)
+    OmegaConf.register_new_resolver("program", program, replace=True)
 
 
 def _run_folder(scene: str) -> str:
@@ -55,7 +58,7 @@ def _run_folder(scene: str) -> str:
 
 
 def to_config(composed: DictConfig) -> Config:
-    """Resolves a composed configuration and checks its values.
+    """Resolves a composed configuration and checks its values; the bundled sample gets the path where it lies.
 
     Raises:
         InputError: a value is missing or impossible.
@@ -68,6 +71,8 @@ def to_config(composed: DictConfig) -> Config:
             raise InputError(f"{key} is missing: give it as {key}=VALUE")
     config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
+    if config.scene.reader is not Reader.synthetic:  # that one is made where it is missing
+        config.scene.path = find_scene(config.scene.path)
     validate(config)
     return config
 
@@ -171,7 +176,7 @@ def _unknown_key(key: str) -> str:
     schema = to_dict(Config())
     known = [*flatten(schema), *schema]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    return f"unknown key {key}" + (f": did you mean {near[0]}?" if near else " (python train.py --help lists all keys)")
+    return f"unknown key {key}" + (f": did you mean {near[0]}?" if near else f" ({program()} --help lists all keys)")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from nto3d.config.bundled import FOLDER, INSTALLED
 from nto3d.errors import InputError
 
-WEIGHTS_FOLDER = Path(__file__).resolve().parents[3] / "weights"  # beside train.py
+WEIGHTS_FOLDER = Path("weights") if INSTALLED else FOLDER / "weights"  # in a checkout beside train.py
 MIRROR = "https://dl.fbaipublicfiles.com/segment_anything"
 # name: first digits of the file's SHA-256, which Meta puts into the name
 PUBLISHED = {
@@ -25,11 +26,18 @@ def published_name(name: str) -> str | None:
     return stem if stem in PUBLISHED else short.get(stem) or short.get(f"sam_{stem}")
 
 
+def fetch_command(published: str) -> str:
+    """What brings a published checkpoint to where it is looked for."""
+    if INSTALLED:  # without scripts/
+        return f"curl --create-dirs -o {WEIGHTS_FOLDER / published}.pth {MIRROR}/{published}.pth"
+    return f"python scripts/fetch_weights.py {published}"
+
+
 def find_checkpoint(name: str | None) -> Path:
     """The file of a checkpoint.
 
     Args:
-        name: a path; or a name only, of a file in the current folder or in `weights/` beside train.py; or what
+        name: a path; or a name only, of a file in the current folder or in `WEIGHTS_FOLDER`; or what
             `published_name` knows.
 
     Raises:
@@ -38,7 +46,7 @@ def find_checkpoint(name: str | None) -> Path:
     if not name:
         raise InputError(
             f"segmenter.checkpoint is missing: SAM needs weights, for example "
-            f"segmenter.checkpoint={SMALLEST}.pth, which is fetched by: python scripts/fetch_weights.py {SMALLEST}"
+            f"segmenter.checkpoint={SMALLEST}.pth, which is fetched by: {fetch_command(SMALLEST)}"
         )
     published = published_name(name)
     given = Path(name).expanduser()
@@ -50,7 +58,7 @@ def find_checkpoint(name: str | None) -> Path:
         if file.is_file():
             return file
     looked = f"is neither in the current folder nor in {WEIGHTS_FOLDER}" if only_name else "is no file"
-    fetch = f"; fetch it with: python scripts/fetch_weights.py {published}" if published is not None else ""
+    fetch = f"; fetch it with: {fetch_command(published)}" if published is not None else ""
     raise InputError(f"segmenter.checkpoint: expected weights of SAM, {name} {looked}{fetch}")
 
 
