@@ -1,0 +1,51 @@
+"""What is checked before a commit is what the tests check; CITATION.cff has what its format asks for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_commits_are_checked_by_the_commands_of_the_tests() -> None:
+    repos: list[dict[str, Any]] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    # Local ones run the tools that requirements-dev.txt pins; others would have pins of their own
+    assert [repo["repo"] for repo in repos] == ["local"]
+    hooks = repos[0]["hooks"]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    before = [hook["entry"].removesuffix(" --force-exclude") for hook in hooks]
+    script = (ROOT / "scripts" / "test.sh").read_text()
+    tests = re.findall(r"^(ruff check|ruff format|mypy)\b", script, re.MULTILINE)
+    assert before == tests == ["ruff check", "ruff format", "mypy"]
+
+
+def test_the_citation_names_software_and_papers() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "license"} <= set(citation)
+    assert "version" not in citation  # it stands in nto3d/__init__.py alone
+    papers = {paper["identifiers"][0]["value"]: paper for paper in citation["references"]}
+    assert set(papers) == {"arXiv:2309.12790", "arXiv:2301.08247", "arXiv:2106.10689", "arXiv:2304.02643"}
+    for name, paper in papers.items():
+        assert paper["url"] == f"https://arxiv.org/abs/{name.removeprefix('arXiv:')}"
+        assert {"type", "title", "authors", "year"} <= set(paper)
+        assert all({"given-names", "family-names"} == set(author) for author in paper["authors"])
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+            assert (ROOT / target).exists(), f"{document}: {target}"
+
+
+def test_the_recipes_name_files_that_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:nto3d|tests|configs|scripts|docs|datasets)/[\w./-]+)`", text):
+        assert "NAME" in name or (ROOT / name).exists(), name
+    for name in re.findall(r"`((?:data|geometry|segment|config|runs|stages|depth)/[\w./-]+\.py)`", text):
+        assert (ROOT / "nto3d" / name).exists(), name
