@@ -26,6 +26,7 @@ from nto3d.build.device import own_state
 from nto3d.build.exposure import find_exposures
 from nto3d.build.segmenter import check_weights
 from nto3d.build.single import build_mcc
+from nto3d.config.bundled import find_scene
 from nto3d.config.check import validate
 from nto3d.config.compose import compose_config
 from nto3d.config.schema import Config, MaskUse, SceneConfig, SegmenterName
@@ -53,10 +54,11 @@ def load_scene(path: str | Path, downscale: int = 1, test_views: Sequence[int] |
     """The posed pictures of a folder in the DTU/NeuS layout (datasets/README.md); masks are read where there are some.
 
     Args:
+        path: "datasets/sample", the bundled one, is found from every folder.
         downscale: whole factor by which the pictures are reduced. test_views: held out; None: as of `train.py`.
     """
     views = None if test_views is None else list(test_views)
-    config = SceneConfig(path=str(path), name=Path(path).name, downscale=downscale, test_views=views)
+    config = SceneConfig(path=find_scene(str(path)), name=Path(path).name, downscale=downscale, test_views=views)
     return read_scene(config, Config().segmenter.name)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import nto3d
 from nto3d.config import bundled
 from nto3d.config.bundled import cache_folder, config_folder, find_scene
 from nto3d.config.compose import CONFIG_FOLDER, compose_config
@@ -35,6 +36,7 @@ def test_the_sample_keeps_its_short_path_where_that_leads_to_it(monkeypatch: pyt
     assert compose_config([]).scene.path == str(SAMPLE)
     assert compose_config(["scene=dtu", "scene.path=./datasets/sample/"]).scene.path == str(SAMPLE)
     assert len(load_scene(compose_config([]).scene).images) == 32
+    assert len(nto3d.load_scene("datasets/sample", downscale=4).images) == 32
 
 
 def test_other_scenes_are_where_they_are_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
