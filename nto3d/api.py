@@ -108,8 +108,8 @@ def lift(
         scenes = dict.fromkeys(named, scene)
         lifts = ObjectLifts(config, scenes, device, named, lambda name: watch, fit.exposures)
         found = lifts.masks(scene, fit)
-    doubts = [lifter.doubt for lifter in lifts.lifters.values()]
-    least = min(doubts, key=lambda doubt: doubt.confidence)
+    each_confidence = [lifter.confidence for lifter in lifts.lifters.values()]
+    least = min(each_confidence, key=lambda one: one.confidence)
     ask = None
     if least.view is not None and least.place is not None:
         ask = (least.view, (float(least.place[0]), float(least.place[1])))

@@ -54,7 +54,7 @@ def test_the_steps_give_the_bits_of_a_run_and_touch_nothing_else(ball: WrittenSc
     assert filecmp.cmp("object.ply", "run/mesh.ply", shallow=False)
     assert set(told) == {"scene", "lift", "masks", "reconstruct"}
     assert told.count("reconstruct") == 12
-    metrics = json.loads(Path("run/lift/doubt.json").read_text())
+    metrics = json.loads(Path("run/lift/confidence.json").read_text())
     assert masks.confidence == pytest.approx(metrics["confidence"], abs=1e-3)
     assert masks.pixels.shape == (VIEWS, *SIZE)
     assert model.history["loss"][0][-1] == 12

@@ -12,8 +12,8 @@ from nto3d.config.schema import Config, Start
 from nto3d.geometry.carving import DepthMaps, photo_hull, signed_distance
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.reconstruct.photometric import PhotometricTerm
-from nto3d.stages.reconstruct.pull import MOST, StereoPull, SurfacePoints
 from nto3d.stages.reconstruct.start import fit_to_distance, refined_distance
+from nto3d.stages.reconstruct.stereo_points import MOST, StereoTerm, SurfacePoints
 from nto3d.stereo.maps import PIXELS, StereoMaps, stereo_maps
 from nto3d.types import BoolArray, Scene
 
@@ -23,7 +23,7 @@ LEAST_SOLID = 1e-4  # share of the cells that the photo hull must have
 
 
 @dataclass(frozen=True)
-class Beginning:
+class Initialization:
     """Where training begins.
 
     Attributes:
@@ -32,12 +32,12 @@ class Beginning:
     """
 
     distance: Tensor
-    pull: StereoPull
+    pull: StereoTerm
 
 
 def build_start(
     config: Config, scene: Scene, model: SurfaceModel, masks: BoolArray | None, unknown: BoolArray | None = None
-) -> Beginning | None:
+) -> Initialization | None:
     """Let a fresh model begin as what multi-view stereo sees.
 
     Args:
@@ -71,8 +71,8 @@ def build_start(
     points = _surface_points(maps, config.seed).to(device)
     fit_to_distance(model.sdf, start, config.seed, points)
     loss = config.trainer.loss
-    pull = StereoPull(points, loss.stereo_weight, config.trainer.stereo_steps, config.seed)
-    return Beginning(refined_distance(model.sdf, start), pull)
+    pull = StereoTerm(points, loss.stereo_weight, config.trainer.stereo_steps, config.seed)
+    return Initialization(refined_distance(model.sdf, start), pull)
 
 
 def build_photometric(

@@ -23,7 +23,7 @@ LIFT = 0.5  # of the median edge: a vertex is looked at from so far above the su
 
 
 @dataclass(frozen=True)
-class Sight:
+class Visibility:
     """The training views and where they show the target: all that is needed to tell what of a mesh they see.
 
     Attributes:
@@ -46,7 +46,7 @@ class Sight:
     @classmethod
     def of(
         cls, cameras: Cameras, views: Sequence[int], masks: BoolArray | None, unknown: BoolArray | None = None
-    ) -> Sight:
+    ) -> Visibility:
         """That of some views of a scene.
 
         Args:
@@ -74,7 +74,7 @@ class Sight:
         return state
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Sight:
+    def from_state(cls, state: Mapping[str, Any]) -> Visibility:
         """Counterpart of `state_dict`."""
         intrinsics, poses = (state[key].cpu().numpy() for key in ("intrinsics", "cam_to_world"))
         height, width = state["size"]
@@ -85,7 +85,7 @@ class Sight:
         return cls(cameras, np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(np.bool_))
 
 
-def count_views(mesh: Mesh, sight: Sight) -> IntArray:
+def count_views(mesh: Mesh, visibility: Visibility) -> IntArray:
     """How many views see each vertex, uint16 [M].
 
     A view sees a vertex that lies in its picture, on a pixel that shows the target (or next to one that does), faces
@@ -99,10 +99,10 @@ def count_views(mesh: Mesh, sight: Sight) -> IntArray:
         return seen
     caster, normals = MeshCaster(mesh), mesh_normals(mesh)[1]
     raised = mesh.vertices + LIFT * median_edge(mesh) * normals
-    for view, center in enumerate(sight.cameras.centers):
+    for view, center in enumerate(visibility.cameras.centers):
         facing = (unit(center - mesh.vertices) * normals).sum(axis=1) > FACING
         asked = np.flatnonzero(facing)
-        asked = asked[_pictured(sight, view, mesh.vertices[asked])]
+        asked = asked[_pictured(visibility, view, mesh.vertices[asked])]
         if not len(asked):
             continue
         blocked = caster.blocked(raised[asked], np.broadcast_to(center, (len(asked), 3)))
@@ -116,16 +116,16 @@ def median_edge(mesh: Mesh) -> float:
     return float(np.median(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=-1)))
 
 
-def _pictured(sight: Sight, view: int, points: FloatArray) -> BoolArray:
+def _pictured(visibility: Visibility, view: int, points: FloatArray) -> BoolArray:
     """Which of the points [P, 3] lie in a view's picture, where one of the four pixels around shows the target."""
-    xy, z = project(sight.cameras.intrinsics[view], sight.cameras.cam_to_world[view], points)
-    height, width = sight.cameras.size
+    xy, z = project(visibility.cameras.intrinsics[view], visibility.cameras.cam_to_world[view], points)
+    height, width = visibility.cameras.size
     x, y = np.where(z[:, None] > 1e-6, xy, -1.0).T
     inside: BoolArray = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
-    if sight.shown is not None:
+    if visibility.shown is not None:
         left, top = np.floor(x[inside]).astype(np.int64), np.floor(y[inside]).astype(np.int64)
         around = [
-            sight.shown[view][(top + down).clip(0, height - 1), (left + right).clip(0, width - 1)]
+            visibility.shown[view][(top + down).clip(0, height - 1), (left + right).clip(0, width - 1)]
             for down in (0, 1)
             for right in (0, 1)
         ]

@@ -20,13 +20,13 @@ from nto3d.errors import InputError
 from nto3d.geometry.exposure import Exposures
 from nto3d.pipeline.scene import SAMPLE_LENGTH, lift_config, train_lift
 from nto3d.pipeline.watch import Watch
-from nto3d.stages.lift.click_transfer import completed, on_surface, transferred, weights
-from nto3d.stages.lift.confidence import Doubt, find_doubt
+from nto3d.stages.lift.click_transfer import completed, mask_confidences, on_surface, transferred
+from nto3d.stages.lift.confidence import Confidence, estimate_confidence
 from nto3d.stages.lift.initialize import open_masks
-from nto3d.stages.lift.noun import Noun
 from nto3d.stages.lift.objective import Lift
 from nto3d.stages.lift.refine import Segmentation, ViewMask, agreement, lost, to_arrays
 from nto3d.stages.lift.scene import SceneFit
+from nto3d.stages.lift.text_prompt import TextPrompt
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.views.projection import Projection, project_views, reduced
 from nto3d.stages.whole.whole import Whole
@@ -34,8 +34,8 @@ from nto3d.types import BoolArray, Mask, Prompts, Scene
 
 log = logging.getLogger("nto3d")
 MARGIN, WHOLE_SHARE = 0.1, 0.4  # of the rays of a round, see RaySampler
-DOUBT = 0.3  # see refine.settled
-FAITH = 0.9  # in geometry: a target field that is surer than that overrules it
+UNCERTAIN = 0.3  # see refine.view_consistent
+GEOMETRY_CONFIDENCE = 0.9  # in geometry: a target field that is surer than that overrules it
 FEWEST = 16  # pixels, over all views, below which the target counts as lost
 
 
@@ -74,7 +74,7 @@ class Lifter:
         like: another one in this scene, whose segmenter and prepared pictures are used; None: there is none.
 
     Attributes:
-        doubt: how far the masks are to be believed, after `masks`.
+        confidence: how far the masks are to be believed, after `masks`.
 
     Raises:
         InputError: the segmenter cannot be opened.
@@ -100,13 +100,13 @@ class Lifter:
         else:
             self.segmentation = like.segmentation.for_another()
         finder = build_finder(config)
-        self.noun = None if finder is None else Noun(finder, scene, str(config.prompts.text))
+        self.noun = None if finder is None else TextPrompt(finder, scene, str(config.prompts.text))
         self.cameras = reduced(scene.cameras)
         self.views = sorted(set(scene.train) | set(self.prompts))
         self._held_out = [view for view in range(len(scene.cameras)) if view not in self.views]
         self.threads = torch.get_num_threads()
         self.whole: Whole | None = None
-        self.doubt = Doubt(1.0)
+        self.confidence = Confidence(1.0)
         self.begun = time.perf_counter()
 
     def first_masks(self) -> dict[int, Mask]:
@@ -130,8 +130,8 @@ class Lifter:
         optimizer = build_optimizer(self.config, model)
         optimizer.load_state_dict(copy.deepcopy(dict(fitted.optimizer)))  # torch would go on in these very tensors
         told = {view: fitted.seen[view] for view in {*self.views, *(some.view for some in self.others)}}
-        first = self._with_witnesses(clicked, told)
-        believed = weights(first, clicked, self.cameras, fitted.seen)
+        first = self._with_transferred(clicked, told)
+        confidences = mask_confidences(first, clicked, self.cameras, fitted.seen)
         masks, self.whole = open_masks(
             self.segmentation,
             model,
@@ -139,7 +139,7 @@ class Lifter:
             self.cameras,
             fitted.seen,
             first,
-            believed,
+            confidences,
             self.prompts,
             self._held_out,
             self.threads,
@@ -155,13 +155,13 @@ class Lifter:
             self._watch.round(masks, before, self.views, time.perf_counter() - self.begun)
             if agreement(before, masks, self.views) > 1.0 - lift.tol:
                 break
-        self.doubt = self._doubt(masks, fitted)
+        self.confidence = self._estimate_confidence(masks, fitted)
         if lift.max_rounds:
             rest = self._weighed(self._project(model, self._held_out, fitted))
-            masks = masks | self.segmentation.refine_all(rest, self.prompts, self.threads, DOUBT, masks)
+            masks = masks | self.segmentation.refine_all(rest, self.prompts, self.threads, UNCERTAIN, masks)
         return masks
 
-    def _doubt(self, masks: Mapping[int, ViewMask], fitted: SceneFit) -> Doubt:
+    def _estimate_confidence(self, masks: Mapping[int, ViewMask], fitted: SceneFit) -> Confidence:
         """How far the masks are to be believed."""
         targets, against = (None, None) if self.whole is None else (self.whole.targets, self.whole.against)
         views = self.scene.train
@@ -169,9 +169,9 @@ class Lifter:
         clicked = [on_surface(some, self.scene.cameras, fitted.seen[some.view]) for some in clicks]
         known = np.concatenate([np.zeros((0, 3)), *clicked])
         known = known[np.isfinite(known).all(axis=1)]
-        return find_doubt(masks, targets, against, fitted.seen, self.cameras, self.scene.images, views, known)
+        return estimate_confidence(masks, targets, against, fitted.seen, self.cameras, self.scene.images, views, known)
 
-    def _with_witnesses(self, clicked: Mapping[int, Mask], seen: Mapping[int, Projection]) -> dict[int, Mask]:
+    def _with_transferred(self, clicked: Mapping[int, Mask], seen: Mapping[int, Projection]) -> dict[int, Mask]:
         """The clicked views' masks, and first masks of views in which the same clicks can be seen.
 
         Clicks of other views may say more of the clicked ones, too: those are asked again.
@@ -196,7 +196,7 @@ class Lifter:
     def _add_target(self, model: SurfaceModel, optimizer: torch.optim.Optimizer) -> None:
         """A fresh target field, and slower rates for all the others."""
         lift = self.config.lift
-        model.target, model.reach = build_target(self.config).to(self.device), lift.geometry_gradient
+        model.target, model.target_gradient = build_target(self.config).to(self.device), lift.geometry_gradient
         for group in parameter_groups(self.config, model.target):
             optimizer.add_param_group(group)
         for group in optimizer.param_groups:
@@ -235,7 +235,7 @@ class Lifter:
         if sum(int((p.target > 0.5).sum()) for p in projections.values()) < FEWEST:
             raise self._lost(number, {view: mask.pixels for view, mask in masks.items()})
         weighed = self._weighed(projections)
-        return self.segmentation.refine_all(weighed, self.prompts, self.threads, DOUBT, masks)
+        return self.segmentation.refine_all(weighed, self.prompts, self.threads, UNCERTAIN, masks)
 
     def _lost(self, number: int, masks: Mapping[int, BoolArray]) -> TargetLostError:
         pointed = f"clicked in view {min(self.prompts)}" if self.prompts else f"prompts.text={self.config.prompts.text}"
@@ -251,5 +251,8 @@ class Lifter:
         found = list(projections.values())
         if self.whole is None:
             return found
-        solid = {view: 1.0 - FAITH + (2.0 * FAITH - 1.0) * target for view, target in self.whole.targets.items()}
+        solid = {
+            view: 1.0 - GEOMETRY_CONFIDENCE + (2.0 * GEOMETRY_CONFIDENCE - 1.0) * target
+            for view, target in self.whole.targets.items()
+        }
         return [dataclasses.replace(p, target=0.5 * (p.target + solid[p.view])) for p in found]

@@ -12,7 +12,7 @@ import torch
 
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
-from nto3d.export.visibility import Sight
+from nto3d.export.visibility import Visibility
 from nto3d.geometry.exposure import Exposures
 from nto3d.pipeline.lift import Lifter, Target
 from nto3d.pipeline.watch import Watch
@@ -127,7 +127,7 @@ def divide(scene: Scene, fitted: SceneFit, apart: Mapping[str, dict[int, ViewMas
         for name in (list(apart)[number] for number in missing):
             why = "the others have all of its surface" if each[name][list(scene.train)].any() else "its masks are empty"
             raise InputError(f"object {name}: {why}: point at it in more views, or give a box with its click")
-    sights = {name: Sight.of(scene.cameras, scene.train, masks) for name, masks in each.items()}
+    sights = {name: Visibility.of(scene.cameras, scene.train, masks) for name, masks in each.items()}
     return ObjectMasks(each, hidden, Objects(labels, sights))
 
 

@@ -16,7 +16,7 @@ from nto3d.build.start import build_photometric, build_start
 from nto3d.config.io import to_dict
 from nto3d.config.schema import Config
 from nto3d.data.rays import RaySampler
-from nto3d.export.visibility import Sight
+from nto3d.export.visibility import Visibility
 from nto3d.geometry.exposure import Exposures
 from nto3d.pipeline.targets import Targets
 from nto3d.pipeline.watch import Watch
@@ -39,8 +39,8 @@ class Training:
         targets: what is reconstructed. exposures: of the pictures, or None. state: of a checkpoint, or None.
 
     Attributes:
-        model: what is trained. sight: what the training views show. features: what the feature field learns, or None.
-        seconds: that the training took, those before a checkpoint included.
+        model: what is trained. visibility: what the training views show. features: what the feature field learns, or
+            None. seconds: that the training took, those before a checkpoint included.
 
     Raises:
         InputError: the hull of the masks is empty, or the backend is missing.
@@ -65,7 +65,7 @@ class Training:
         samples = None if self.features is None else self.features.samples
         self.model = build_model(config, scene, masks, unknown, device, samples, exposures)
         sampler = RaySampler(scene, scene.train, device, seed=config.seed, masks=masks, unknown=unknown)
-        self.sight = Sight.of(scene.cameras, scene.train, masks, unknown)
+        self.visibility = Visibility.of(scene.cameras, scene.train, masks, unknown)
         self._optimizer = build_optimizer(config, self.model)
         half = self.model.precision == torch.float16 and device.type == "cuda"
         self._scaler = torch.amp.GradScaler(device.type, enabled=half)
@@ -105,7 +105,7 @@ class Training:
             "optimizer": self._optimizer.state_dict(),
             "objective": self._objective.state_dict(),
             "scaler": self._scaler.state_dict(),
-            "sight": self.sight.state_dict(),
+            "sight": self.visibility.state_dict(),
             "world_from_normalized": torch.from_numpy(self.scene.world_from_normalized),
             "random": random_state(),
             "config": to_dict(self.config),

@@ -84,7 +84,7 @@ class Model:
         export = _changed(own.export, resolution, unseen, colors)
         validate(dataclasses.replace(own, export=export))
         world, objects = self.scene.world_from_normalized, self._training.targets.objects
-        return extract_all(self._training.model, world, export, self._training.sight, objects)
+        return extract_all(self._training.model, world, export, self._training.visibility, objects)
 
     def render(self, view: int) -> RenderedView:
         """What a view of the scene looks like: rgb, normal, depth, opacity [H, W, ...]."""

@@ -16,7 +16,7 @@ from nto3d.pipeline.watch import Watch
 from nto3d.stages.lift.objective import Lift
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.stages.views.projection import project_views, reduced
-from nto3d.stages.views.voting import without_faults
+from nto3d.stages.views.voting import without_color_errors
 from nto3d.training.loop import fit
 from nto3d.types import Scene
 
@@ -53,7 +53,7 @@ def fit_scene(
     model.refresh_grid()
     every, cameras = range(len(scene.cameras)), reduced(scene.cameras)
     seen = {p.view: p for p in project_views(model, cameras, every, SAMPLE_LENGTH, images=scene.images)}
-    seen = without_faults(seen, cameras, [view for view in every if view not in scene.train])
+    seen = without_color_errors(seen, cameras, [view for view in every if view not in scene.train])
     seconds = time.perf_counter() - begun
     return SceneFit(model.state_dict(), optimizer.state_dict(), seen, seconds, exposures)
 

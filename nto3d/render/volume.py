@@ -38,12 +38,12 @@ class Target:
     """The target field in rendering.
 
     Attributes:
-        logit: logits [N] at positions [N, 3]. reach: share of the gradient of p(ray) that reaches the geometry, too; 0:
-            the geometry's weights are detached.
+        logit: logits [N] at positions [N, 3].
+        gradient_share: share of the gradient of p(ray) that reaches the geometry, too; 0: its weights are detached.
     """
 
     logit: Occupancy
-    reach: float = 0.0
+    gradient_share: float = 0.0
 
 
 def partly(value: Tensor, share: float) -> Tensor:
@@ -61,7 +61,7 @@ def render_surface(
     color: Color,
     sharpness: Sharpness,
     target: Target | None = None,
-    reach: float = 1.0,
+    feature_gradient: float = 1.0,
 ) -> tuple[RenderOutput, Tensor]:
     """Render R rays from their packed samples.
 
@@ -70,7 +70,7 @@ def render_surface(
         samples: N samples of these rays.
         color: may give an embedding with each colour; the output's `feature` [R, E] is its weighted sum.
         target: the field of what belongs to the target; the output then holds its p(ray) = sum_k w_k sigmoid(o_k).
-        reach: share of the gradient of `feature` that reaches the geometry through the weights.
+        feature_gradient: share of the gradient of `feature` that reaches the geometry through the weights.
 
     Returns:
         The output (rgb on black), and the transmittance left for what lies behind, [R].
@@ -86,7 +86,7 @@ def render_surface(
     covered = None
     if target is not None:
         _, seen, _ = composite(alpha.detach(), belongs, samples.offsets)
-        covered = seen[:, 0] + target.reach * (sums[:, 7] - sums[:, 7].detach())
+        covered = seen[:, 0] + target.gradient_share * (sums[:, 7] - sums[:, 7].detach())
     out = RenderOutput(
         rgb=sums[:, :3],
         normal=sums[:, 3:6],
@@ -96,7 +96,9 @@ def render_surface(
         sdf=sdf,
         gradients=gradient,
         occupancy=covered,
-        feature=composite(partly(alpha, reach), shown[:, 3:], samples.offsets)[1] if shown.shape[1] > 3 else None,
+        feature=composite(partly(alpha, feature_gradient), shown[:, 3:], samples.offsets)[1]
+        if shown.shape[1] > 3
+        else None,
     )
     return out, left
 

@@ -83,7 +83,7 @@ def read_options(argv: Sequence[str]) -> Options:
         raise InputError(f"overlay: expected a file ending in png or jpg, got {options.overlay}")
     if options.suggest:
         if options.run is None:
-            raise InputError("run is missing: give the run whose masks are in doubt as run=FOLDER")
+            raise InputError("run is missing: give the run whose masks are in found as run=FOLDER")
         given = {argument.partition("=")[0] for argument in argv}
         foreign = sorted(given - {"suggest", "run", "answer", "object", "out", "overlay", "overwrite"})
         if foreign:
@@ -147,9 +147,9 @@ def suggest(options: Options, say: Say) -> None:
         InputError: there is no such run or object, or a file cannot be used or would be replaced.
     """
     question = read_question(Path(str(options.run)), options.object)
-    doubt, config, click = question.doubt, question.config, question.click
-    sure = "sure enough" if doubt.confidence >= config.lift.sure else "in doubt"
-    say(f"{question.folder}: confidence {doubt.confidence:.2f}, {sure} (lift.sure={config.lift.sure:g})")
+    found, config, click = question.confidence, question.config, question.click
+    sure = "sure enough" if found.confidence >= config.lift.sure else "in doubt"
+    say(f"{question.folder}: confidence {found.confidence:.2f}, {sure} (lift.sure={config.lift.sure:g})")
     if click is None:
         say("there is no place where a click would help")
         return

@@ -24,9 +24,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 import nto3d
-from nto3d.config.schema import Config
-from nto3d.config.renamed import with_present_names
 from nto3d.config.io import CONFIG_ERRORS, explain, parse_overrides, to_config, to_dict
+from nto3d.config.renamed import with_present_names
+from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
 from nto3d.training.log import LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME
@@ -37,7 +37,7 @@ INFO_NAME = "run.json"
 RECORDING_NAME = "recording.rrd"
 LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv", "lift/hidden"
 ROUND_NAMES = "round_*"  # folders in LIFT_NAME
-DOUBT_NAME = "lift/doubt.json"
+CONFIDENCE_NAME = "lift/confidence.json"
 OBJECTS_NAME = "objects"  # a folder for each named object
 _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
 
@@ -84,14 +84,14 @@ def unclaim(run_dir: Path) -> None:
         ROUNDS_NAME,
         RECORDING_NAME,
         f"{LIFT_NAME}/{SCALARS_NAME}",
-        DOUBT_NAME,
+        CONFIDENCE_NAME,
         *_RESULTS,
     )
     for name in files:
         (run_dir / name).unlink(missing_ok=True)
     pictures = [f"{name}/*.png" for name in (MASKS_NAME, HIDDEN_NAME, f"{LIFT_NAME}/{ROUND_NAMES}")]
     patterns = (*pictures, f"{TENSORBOARD_NAME}/**/events.out.tfevents.*")
-    of_objects = (*patterns, ROUNDS_NAME, f"{LIFT_NAME}/{SCALARS_NAME}", DOUBT_NAME)
+    of_objects = (*patterns, ROUNDS_NAME, f"{LIFT_NAME}/{SCALARS_NAME}", CONFIDENCE_NAME)
     for pattern in (*patterns, *(f"{OBJECTS_NAME}/*/{pattern}" for pattern in of_objects)):
         for path in run_dir.glob(pattern):
             path.unlink()

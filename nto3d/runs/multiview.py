@@ -131,7 +131,7 @@ def _resumed(config: Config, device: torch.device) -> dict[str, Any] | None:
 def _write_meshes(work: Work, training: Training) -> tuple[Mesh, Pictures]:
     """The mesh of all targets, world units; those of named objects are in the pictures."""
     config, world = work.config, work.scene.world_from_normalized
-    mesh, parts = extract_all(training.model, world, config.export, training.sight, training.targets.objects)
+    mesh, parts = extract_all(training.model, world, config.export, training.visibility, training.targets.objects)
     write_run_mesh(mesh, work.run_dir, config.export)
     write_object_meshes(parts, work.run_dir, config.export.format)
     work.recording.mesh("mesh", mesh)

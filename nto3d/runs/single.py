@@ -27,10 +27,10 @@ from nto3d.report.shade import Shading, turntable
 from nto3d.runs.folder import RECORDING_NAME, config_text, last_command, peak_memory_gb
 from nto3d.segment.precomputed import given_masks
 from nto3d.segment.prompts.read import read_prompts
-from nto3d.stages.reconstruct.assess import FRAMES, REPORT_NAME, TURNTABLE, report_metrics
+from nto3d.stages.lift.text_prompt import TextPrompt
 from nto3d.stages.mcc.complete import Completion
+from nto3d.stages.reconstruct.assess import FRAMES, REPORT_NAME, TURNTABLE, report_metrics
 from nto3d.stages.reconstruct.mesh import write_run_mesh
-from nto3d.stages.lift.noun import Noun
 from nto3d.types import BoolArray, Prompts, Scene
 
 log = logging.getLogger("nto3d")
@@ -114,7 +114,7 @@ def target_mask(config: Config, scene: Scene) -> tuple[BoolArray, Prompts | None
             raise InputError(f"prompts: expected a point of label 1 or a box in view {view} (scene.view), got neither")
         if finder is not None:
             clicks = [] if prompts is None else [prompts]
-            mask = Noun(finder, scene, str(config.prompts.text)).first(clicks, [view], 1)[view].pixels
+            mask = TextPrompt(finder, scene, str(config.prompts.text)).first(clicks, [view], 1)[view].pixels
         else:
             segmenter = build_segmenter(config)
             mask = segmenter.segment(segmenter.embed(scene.images[view]), asked[view]).pixels

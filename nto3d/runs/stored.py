@@ -12,7 +12,7 @@ from nto3d.build.model import restore_model
 from nto3d.config.io import to_dict
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
-from nto3d.export.visibility import Sight
+from nto3d.export.visibility import Visibility
 from nto3d.runs.folder import CHECKPOINT_NAME
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.objects.meshes import Objects
@@ -28,12 +28,12 @@ class StoredRun:
 
     Attributes:
         model: on the device that was asked for. world_from_normalized: [4, 4], of the scene.
-        sight: what the training views show; None in checkpoints that are too old. objects: that have names, or None.
+        visibility: what the training views show; None in checkpoints that are too old. objects: that have names, or None.
     """
 
     model: SurfaceModel
     world_from_normalized: FloatArray
-    sight: Sight | None
+    visibility: Visibility | None
     objects: Objects | None
 
 
@@ -58,7 +58,7 @@ def open_run(run_dir: Path, config: Config, device: torch.device) -> StoredRun:
     return StoredRun(
         restore_model(state, config, device),
         state["world_from_normalized"].cpu().numpy(),
-        Sight.from_state(state["sight"]) if "sight" in state else None,
+        Visibility.from_state(state["sight"]) if "sight" in state else None,
         Objects.from_state(state["objects"]) if "objects" in state else None,
     )
 

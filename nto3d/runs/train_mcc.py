@@ -16,17 +16,17 @@ from nto3d.build.train_mcc import (
     held_out_views,
     learnt_subjects,
 )
-from nto3d.config.schema import Config
 from nto3d.config.io import to_dict
+from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.mcc.batches import Subject
 from nto3d.mcc.model import Mcc
 from nto3d.mcc.weights import load_mcc, save_mcc
 from nto3d.report.page.page import write_report
 from nto3d.runs.folder import CHECKPOINT_NAME, config_text, last_command, peak_memory_gb
-from nto3d.stages.reconstruct.assess import REPORT_NAME, history_curves, report_metrics
 from nto3d.stages.mcc.assess import HeldOut, calibrate, complete_view, mean_scores
 from nto3d.stages.mcc.learn import CompletionTraining, MuonWithAdam, small_attention
+from nto3d.stages.reconstruct.assess import REPORT_NAME, history_curves, report_metrics
 from nto3d.training.checkpoint import (
     check_config,
     load_checkpoint,

@@ -57,7 +57,7 @@ class SurfaceModel(nn.Module):
         super().__init__()
         self.sdf, self.color, self.grid, self.background, self.target = sdf, color, grid, background, target
         self.features, self.exposure = features, exposure
-        self.reach = 0.0
+        self.target_gradient = 0.0
         self.register_buffer("viewpoints", viewpoints.float())
         self.variance = nn.Parameter(torch.zeros(()))
         self.sharpen(init_inv_std)
@@ -87,28 +87,30 @@ class SurfaceModel(nn.Module):
         least: float = 0.003,
         *,
         features: bool = False,
-        reach: float = 1.0,
+        feature_gradient: float = 1.0,
     ) -> RenderOutput:
         """Render rays.
 
         Args:
             rays: R rays. dt: sample length, normalized units. jitter: [R] in 0..1. anneal: NeuS's cosine annealing.
             least: samples of less weight (by the grid's rough SDF) are left out.
-            features: render the feature field, too (there must be one). reach: share of its gradient that reaches
-                geometry and colour.
+            features: render the feature field, too (there must be one).
+            feature_gradient: share of its gradient that reaches geometry and colour.
         """
         samples = self.grid.samples(rays.origins, rays.directions, dt, jitter, least)
         with self.autocast(rays.origins.device):
             sharpness = Sharpness(self.inv_std, anneal)
-            target = None if self.target is None else Target(self.target, self.reach)
-            color = partial(self._color_and_embedding, reach=reach) if features else self.color
+            target = None if self.target is None else Target(self.target, self.target_gradient)
+            color = partial(self._color_and_embedding, feature_gradient=feature_gradient) if features else self.color
             out, left = render_surface(
-                rays.origins, rays.directions, samples, self.sdf, color, sharpness, target, reach
+                rays.origins, rays.directions, samples, self.sdf, color, sharpness, target, feature_gradient
             )
             if features:
                 assert self.features is not None
                 assert out.feature is not None
-                out = replace(out, feature=self.features.decode(out.feature, partly(out.opacity, reach)).float())
+                out = replace(
+                    out, feature=self.features.decode(out.feature, partly(out.opacity, feature_gradient)).float()
+                )
             if self.background is None:
                 return out
             behind = render_background(rays.origins, rays.directions, self.background, jitter)
@@ -136,12 +138,12 @@ class SurfaceModel(nn.Module):
             self.grid.refresh(self.sdf.sdf, float(self.inv_std), near, stride)
 
     def _color_and_embedding(
-        self, positions: Tensor, normals: Tensor, directions: Tensor, feature: Tensor, reach: float = 1.0
+        self, positions: Tensor, normals: Tensor, directions: Tensor, feature: Tensor, feature_gradient: float = 1.0
     ) -> Tensor:
-        """Colours and the feature field's hidden layer, [N, 3 + E]; see `ColorField.hidden`, and `render` for reach."""
+        """Colours and the feature field's hidden layer, [N, 3 + E]; see `ColorField.hidden` and `render`."""
         assert self.features is not None
         hidden = self.color.hidden(positions, normals, directions, feature)
-        embedded = self.features.embed(positions, partly(feature, reach), partly(hidden, reach))
+        embedded = self.features.embed(positions, partly(feature, feature_gradient), partly(hidden, feature_gradient))
         return torch.cat([self.color.rgb(hidden), embedded], dim=1)
 
     def surface_color(self, positions: Tensor) -> Tensor:

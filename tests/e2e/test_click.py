@@ -18,7 +18,7 @@ from nto3d.cli import main
 from nto3d.config.schema import SceneConfig
 from nto3d.data.load import load_scene
 from nto3d.evaluate.masks import iou
-from nto3d.runs.lift.confidence import read_doubt
+from nto3d.runs.lift.confidence import read_confidence
 from nto3d.types import Scene
 from tests.report.test_recording import entities
 
@@ -104,7 +104,7 @@ def test_rounds_and_metrics(clicked: Path) -> None:
 
     metrics = json.loads((clicked / "true" / "run" / "metrics.json").read_text())
     assert metrics["lift_rounds"] == 1.0
-    assert metrics["lift_confidence"] == read_doubt(clicked / "true" / "run").confidence
+    assert metrics["lift_confidence"] == read_confidence(clicked / "true" / "run").confidence
     assert float(rows[1]["seconds"]) <= metrics["lift_seconds"] + 1e-3 < metrics["total_seconds"]
     assert {"psnr", "mask_iou", "chamfer", "chamfer_relative", "train_seconds"} <= set(metrics)
 

@@ -25,7 +25,7 @@ from nto3d.evaluate.overlap import share_in_common
 from nto3d.export.mesh_io import read_mesh
 from nto3d.pipeline import lift as lifting
 from nto3d.runs.lift import masks as run_masks
-from nto3d.runs.lift.confidence import read_doubt
+from nto3d.runs.lift.confidence import read_confidence
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
 from tests.halves import write_halves
@@ -129,7 +129,7 @@ def test_each_object_has_its_files(halves: Path) -> None:
         apart = np.linalg.norm(mesh.vertices.mean(axis=0) - true.vertices.mean(axis=0))
         assert apart < 0.5 * np.ptp(true.vertices[:, 0])  # it is that half and not the other one
         assert (run / "objects" / name / "rounds.csv").is_file()
-        assert 0.0 <= read_doubt(run / "objects" / name).confidence <= 1.0
+        assert 0.0 <= read_confidence(run / "objects" / name).confidence <= 1.0
         assert (run / "objects" / name / "lift" / "round_0" / f"{CLICKED:03d}.png").is_file()
     assert share_in_common(*meshes.values()) <= 0.001
     whole = read_mesh(run / "mesh.ply")
@@ -153,7 +153,7 @@ def test_metrics_and_report_tell_them_apart(halves: Path, oracle: Oracle) -> Non
     metrics = json.loads((halves / "run" / "metrics.json").read_text())
     train_views = load_scene(SceneConfig(path=str(halves)), SegmenterName.grabcut).train
     assert HELD_OUT not in train_views
-    doubts = [read_doubt(halves / "run" / "objects" / name) for name in ("red", "blue")]
+    doubts = [read_confidence(halves / "run" / "objects" / name) for name in ("red", "blue")]
     assert metrics["lift_confidence"] == min(doubt.confidence for doubt in doubts)
     for name in ("red", "blue"):
         mesh = read_mesh(halves / "run" / f"mesh_{name}.ply")

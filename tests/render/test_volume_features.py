@@ -74,7 +74,7 @@ def test_without_an_embedding_there_is_no_feature() -> None:
 
 @pytest.mark.parametrize("with_target", [False, True])
 def test_nothing_else_changes_by_an_embedding(with_target: bool) -> None:
-    target = Target(lambda x: 4.0 * x[:, 1] - 0.5, reach=0.1) if with_target else None
+    target = Target(lambda x: 4.0 * x[:, 1] - 0.5, gradient_share=0.1) if with_target else None
     bare, bare_left = render(NormalColor(), target=target)
     out, left = render(color_and_embedding, target=target)
     for name in ("rgb", "normal", "depth", "opacity", "positions", "sdf", "gradients"):

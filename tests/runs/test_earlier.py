@@ -46,7 +46,7 @@ def test_its_model_opens_without_pictures(run: Path) -> None:
     config = load_run_config(run)
     assert (config.lift.transfer_views, config.lift.geometry_gradient) == (2, 0.2)
     stored = open_run(run, config, torch.device("cpu"))
-    assert stored.sight is not None
+    assert stored.visibility is not None
     assert stored.world_from_normalized.shape == (4, 4)
     assert yaml.safe_load((run / "config.yaml").read_text())["lift"]["witnesses"] == 2
 

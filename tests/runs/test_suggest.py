@@ -12,10 +12,10 @@ from nto3d.config.compose import compose_config
 from nto3d.config.schema import PromptsConfig
 from nto3d.data.dtu import read_dtu
 from nto3d.runs.folder import write_run_config
-from nto3d.runs.lift.confidence import write_doubt
+from nto3d.runs.lift.confidence import write_confidence
 from nto3d.runs.lift.files import write_masks
 from nto3d.segment.prompts.read import read_prompts
-from nto3d.stages.lift.confidence import Doubt
+from nto3d.stages.lift.confidence import Confidence
 from tests.runs.pointing import frames, point, refusal, tinted
 
 
@@ -25,7 +25,7 @@ def doubtful_run(ball: Path, here: Path, *overrides: str, objects: tuple[str, ..
     config = compose_config([f"scene.path={ball}", "scene=dtu", f"output={run}", *overrides])
     for folder in [run / "objects" / name for name in objects] or [run]:
         (folder / "lift").mkdir(parents=True)
-        write_doubt(folder, Doubt(0.7, 2, np.array([40.0, 30.0])), config.scene.downscale)
+        write_confidence(folder, Confidence(0.7, 2, np.array([40.0, 30.0])), config.scene.downscale)
         mask = np.zeros((72 // config.scene.downscale, 96 // config.scene.downscale), dtype=bool)
         mask[10:20, 10:30] = True
         write_masks(folder / "masks", {2: mask})
@@ -56,7 +56,7 @@ def test_the_place_that_a_run_asks_about(ball: Path, here: Path) -> None:
 
 def test_a_run_without_doubt_asks_nothing(ball: Path, here: Path) -> None:
     run = doubtful_run(ball, here)
-    write_doubt(run, Doubt(1.0), 1)
+    write_confidence(run, Confidence(1.0), 1)
     said = point("suggest=true", f"run={run}").splitlines()
     assert "confidence 1.00, sure enough" in said[0]
     assert said[1:] == ["there is no place where a click would help"]

@@ -68,7 +68,7 @@ class Pixel:
 
 
 @wp.struct
-class Sight:
+class Visibility:
     """A patch's place in a source, affine: u, v of its middle and their derivatives by x and y, and by w."""
 
     base: int  # index of the source's first pixel, -1 where the patch leaves it
@@ -112,8 +112,8 @@ def _patch(views: Views, at: Pixel) -> Patch:
 
 
 @wp.func
-def _sight(views: Views, at: Pixel, slot: int, plane: wp.vec3) -> Sight:
-    out = Sight()
+def _sight(views: Views, at: Pixel, slot: int, plane: wp.vec3) -> Visibility:
+    out = Visibility()
     out.base = -1
     other = views.sources[at.view, slot]
     if other < 0:
@@ -189,7 +189,7 @@ def _correlation(patch: Patch, views: Views, at: Pixel, slot: int, plane: wp.vec
 
 
 @wp.func
-def _normal_equations(patch: Patch, views: Views, at: Pixel, sight: Sight) -> NormalEquations:
+def _normal_equations(patch: Patch, views: Views, at: Pixel, sight: Visibility) -> NormalEquations:
     """Those of one source's least squares; 0 where its picture says nothing."""
     total = float(0.0)
     squared = float(0.0)
@@ -239,7 +239,7 @@ def _newton(patch: Patch, views: Views, at: Pixel, plane: wp.vec3, bits: int) ->
     left = wp.mat33()
     right = wp.vec3()
     for slot in range(views.slots):
-        sight = Sight()
+        sight = Visibility()
         sight.base = -1
         if (bits >> slot) & 1 == 1:
             sight = _sight(views, at, slot, plane)

@@ -34,9 +34,9 @@ def export_run(run_dir: Path, overrides: Sequence[str]) -> Path:
     path = _output_path(run_dir, config.export, any(given.startswith("export.format=") for given in overrides))
     device = build_device(config)
     run = open_run(run_dir, config, device)
-    if run.sight is None and run.objects is None:
+    if run.visibility is None and run.objects is None:
         log.warning("%s: written by an older version, so export.unseen has no effect", run_dir / CHECKPOINT_NAME)
-    mesh, parts = extract_all(run.model, run.world_from_normalized, config.export, run.sight, run.objects)
+    mesh, parts = extract_all(run.model, run.world_from_normalized, config.export, run.visibility, run.objects)
     if parts and path.suffix.lower() == ".glb":
         write_meshes(parts, path)
     else:

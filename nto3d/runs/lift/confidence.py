@@ -1,8 +1,8 @@
-"""What a lift is unsure of: kept in the run's folder as lift/doubt.json, and said to the user.
+"""What a lift is unsure of: kept in the run's folder as lift/found.json, and said to the user.
 
     {"confidence": 0.77, "view": 21, "point": [210, 183]}
 
-The point is (x, y) in pixels of the picture file; view and point are null where nothing is in doubt.
+The point is (x, y) in pixels of the picture file; view and point are null where nothing is in found.
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ from typing import TYPE_CHECKING
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
-from nto3d.runs.folder import DOUBT_NAME
+from nto3d.runs.folder import CONFIDENCE_NAME
 from nto3d.segment.prompts.read import to_file_pixels
 
 if TYPE_CHECKING:  # it needs torch, and reading does not
-    from nto3d.stages.lift.confidence import Doubt
+    from nto3d.stages.lift.confidence import Confidence
 
 log = logging.getLogger("nto3d")
+EARLIER_NAME = "lift/doubt.json"  # of CONFIDENCE_NAME, in early versions
 
 
 @dataclass(frozen=True)
-class StoredDoubt:
-    """What a run's folder says: see `stages.lift.confidence.Doubt`; the point is in pixels of the picture file."""
+class StoredConfidence:
+    """What a run's folder says: see `stages.lift.confidence.Confidence`; the point is in pixels of the picture file."""
 
     confidence: float
     view: int | None
     point: tuple[float, float] | None
 
 
-def write_doubt(folder: Path, doubt: Doubt, downscale: int) -> StoredDoubt:
-    """Write FOLDER/lift/doubt.json.
+def write_confidence(folder: Path, found: Confidence, downscale: int) -> StoredConfidence:
+    """Write FOLDER/lift/found.json.
 
     Args:
         folder: of the run, or of one of its objects. downscale: of the scene's pictures.
@@ -45,47 +46,53 @@ def write_doubt(folder: Path, doubt: Doubt, downscale: int) -> StoredDoubt:
         InputError: it cannot be written.
     """
     point = None
-    if doubt.place is not None:
-        x, y = to_file_pixels(doubt.place, downscale).tolist()
+    if found.place is not None:
+        x, y = to_file_pixels(found.place, downscale).tolist()
         point = (x, y)
-    stored = StoredDoubt(doubt.confidence, doubt.view, point)
+    stored = StoredConfidence(found.confidence, found.view, point)
     content = {"confidence": round(stored.confidence, 4), "view": stored.view, "point": point}
-    write_atomic(folder / DOUBT_NAME, json.dumps(content) + "\n")
+    write_atomic(folder / CONFIDENCE_NAME, json.dumps(content) + "\n")
     return stored
 
 
-def read_doubt(folder: Path) -> StoredDoubt:
-    """Counterpart of `write_doubt`.
+def confidence_file(folder: Path) -> Path:
+    """Where the confidence of a lift is kept; the lift of an early version may have none."""
+    earlier = folder / EARLIER_NAME
+    return earlier if earlier.exists() else folder / CONFIDENCE_NAME
+
+
+def read_confidence(folder: Path) -> StoredConfidence:
+    """Counterpart of `write_confidence`.
 
     Raises:
         InputError: the file is missing or broken.
     """
-    path = folder / DOUBT_NAME
+    path = confidence_file(folder)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         view, point = content["view"], content["point"]
         place = None if point is None else (float(point[0]), float(point[1]))
-        return StoredDoubt(float(content["confidence"]), None if view is None else int(view), place)
+        return StoredConfidence(float(content["confidence"]), None if view is None else int(view), place)
     except OSError as error:
         raise InputError(f"{path}: expected what a lift leaves, it cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"{path}: expected confidence, view and point, as a lift writes them ({error!r})") from error
 
 
-def say_doubt(doubt: StoredDoubt, config: Config, name: str) -> None:
+def log_confidence(found: StoredConfidence, config: Config, name: str) -> None:
     """Warn of masks that are in doubt, in one line, with the place where a click would help most.
 
     Args:
         name: of the object, or "".
     """
-    if doubt.confidence >= config.lift.sure:
-        log.info("confidence in the masks: %.2f", doubt.confidence)
+    if found.confidence >= config.lift.sure:
+        log.info("confidence in the masks: %.2f", found.confidence)
         return
     where = "more clicks help"
-    if doubt.point is not None:
+    if found.point is not None:
         shown = " ".join(shlex.quote(part) for part in (f"run={config.output}", *([f"object={name}"] if name else [])))
         where = (
-            f"one more click would help most in view {doubt.view} at [{doubt.point[0]:g}, {doubt.point[1]:g}]; "
+            f"one more click would help most in view {found.view} at [{found.point[0]:g}, {found.point[1]:g}]; "
             f"python scripts/annotate.py suggest=true {shown} shows it"
         )
-    log.warning("the masks are in doubt, confidence %.2f (lift.sure=%g): %s", doubt.confidence, config.lift.sure, where)
+    log.warning("the masks are in doubt, confidence %.2f (lift.sure=%g): %s", found.confidence, config.lift.sure, where)

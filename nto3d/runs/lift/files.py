@@ -20,9 +20,9 @@ from nto3d.config.schema import Config, MaskUse, SegmenterName
 from nto3d.errors import InputError
 from nto3d.evaluate.masks import mean_iou
 from nto3d.files import write_atomic
-from nto3d.runs.lift.confidence import read_doubt
 from nto3d.report.lift import LiftRound, prompt_picture, shown_views
-from nto3d.runs.folder import DOUBT_NAME, LIFT_NAME, MASKS_NAME, OBJECTS_NAME, ROUND_NAMES, ROUNDS_NAME, TENSORBOARD_NAME
+from nto3d.runs.folder import LIFT_NAME, MASKS_NAME, OBJECTS_NAME, ROUND_NAMES, ROUNDS_NAME, TENSORBOARD_NAME
+from nto3d.runs.lift.confidence import confidence_file, read_confidence
 from nto3d.segment.precomputed import given_masks
 from nto3d.stages.lift.refine import ViewMask
 from nto3d.stages.views.projection import enlarged
@@ -160,7 +160,7 @@ def lift_metrics(folders: Iterable[Path], scene: Scene, masks: BoolArray) -> dic
     """What to say of the masks [V, H, W] that lifts left; the most rounds and seconds of them, the least confidence.
 
     Raises:
-        InputError: a rounds.csv or a doubt.json is missing or broken.
+        InputError: a rounds.csv or a confidence.json is missing or broken.
     """
     folders = list(folders)
     each = [_read_rows(folder) for folder in folders]
@@ -168,8 +168,8 @@ def lift_metrics(folders: Iterable[Path], scene: Scene, masks: BoolArray) -> dic
         "lift_rounds": float(max(len(rows) for rows in each) - 1),
         "lift_seconds": max(rows[max(rows)]["seconds"] for rows in each),
     }
-    if all((folder / DOUBT_NAME).exists() for folder in folders):  # older versions wrote none
-        metrics["lift_confidence"] = min(read_doubt(folder).confidence for folder in folders)
+    if all(confidence_file(folder).exists() for folder in folders):  # older versions wrote none
+        metrics["lift_confidence"] = min(read_confidence(folder).confidence for folder in folders)
     if scene.masks is not None:
         metrics["lift_mask_iou"] = mean_iou(masks, scene.masks, scene.train)
     return metrics

@@ -21,7 +21,7 @@ from nto3d.pipeline.scene import fit_scene
 from nto3d.pipeline.targets import Targets, find_targets
 from nto3d.report.recording import Recording
 from nto3d.runs.folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, OBJECTS_NAME
-from nto3d.runs.lift.confidence import say_doubt, write_doubt
+from nto3d.runs.lift.confidence import log_confidence, write_confidence
 from nto3d.runs.lift.files import read_masks, write_masks
 from nto3d.runs.lift.notes import LiftNotes
 from nto3d.segment.precomputed import given_masks
@@ -154,8 +154,8 @@ class MaskFinder:
     def _keep(self, lifter: Lifter, masks: Mapping[int, ViewMask]) -> None:
         """Write the masks of a lift, and say how far they are to be believed."""
         folder = self._folder(lifter.target.name)
-        stored = write_doubt(folder, lifter.doubt, self._config.scene.downscale)
-        say_doubt(stored, self._config, lifter.target.name)
+        stored = write_confidence(folder, lifter.confidence, self._config.scene.downscale)
+        log_confidence(stored, self._config, lifter.target.name)
         write_masks(folder / MASKS_NAME, {view: mask.pixels for view, mask in masks.items()})
         write_masks(folder / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
 

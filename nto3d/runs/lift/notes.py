@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nto3d.runs.lift.files import RoundPictures, write_masks, write_rounds
-from nto3d.runs.lift.record import record_masks, view_entity
 from nto3d.report.recording import Recording
 from nto3d.runs.folder import LIFT_NAME, MASKS_NAME
+from nto3d.runs.lift.files import RoundPictures, write_masks, write_rounds
+from nto3d.runs.lift.record import record_masks, view_entity
 from nto3d.stages.lift.refine import ViewMask, agreement, mean_truth_iou
 from nto3d.training.log import TENSORBOARD_NAME, RunLogger
 from nto3d.types import Prompts, Scene

@@ -12,11 +12,11 @@ from nto3d.config.schema import Config, MaskUse
 from nto3d.data.images import read_mask
 from nto3d.data.load import load_scene
 from nto3d.errors import InputError
-from nto3d.runs.lift.confidence import StoredDoubt, read_doubt
-from nto3d.runs.folder import DOUBT_NAME, MASKS_NAME, OBJECTS_NAME, load_run_config
+from nto3d.runs.folder import CONFIDENCE_NAME, MASKS_NAME, OBJECTS_NAME, load_run_config
+from nto3d.runs.lift.confidence import StoredConfidence, read_confidence
 from nto3d.segment.prompts.file import FILE_NAME, UNNAMED, write_prompts
-from nto3d.segment.prompts.values import Keys, check_positive
 from nto3d.segment.prompts.read import check_apart, check_inside, file_size, read_unreduced, was_read, with_click
+from nto3d.segment.prompts.values import Keys, check_positive
 from nto3d.types import BoolArray, Prompts, Scene
 
 
@@ -25,20 +25,20 @@ class Question:
     """What a run asks about one of its objects.
 
     Attributes:
-        folder: of the lift. config: of the run. name: of the object, None for the only one. doubt: of its masks.
+        folder: of the lift. config: of the run. name: of the object, None for the only one. confidence: of its masks.
     """
 
     folder: Path
     config: Config
     name: str | None
-    doubt: StoredDoubt
+    confidence: StoredConfidence
 
     @property
     def click(self) -> Prompts | None:
         """The click as a positive one, in pixels of the picture files; None where there is nothing to ask."""
-        if self.doubt.view is None or self.doubt.point is None:
+        if self.confidence.view is None or self.confidence.point is None:
             return None
-        return Prompts(self.doubt.view, np.array([self.doubt.point]), np.array([1]))
+        return Prompts(self.confidence.view, np.array([self.confidence.point]), np.array([1]))
 
     def load(self) -> tuple[Scene, BoolArray]:
         """The scene, and the mask [H, W] of the view that is asked about.
@@ -48,7 +48,7 @@ class Question:
         """
         scene, click = load_scene(dataclasses.replace(self.config.scene, masks=MaskUse.none)), self.click
         assert click is not None
-        keys = Keys(f"{self.folder / DOUBT_NAME}: view", f"{self.folder / DOUBT_NAME}: point")
+        keys = Keys(f"{self.folder / CONFIDENCE_NAME}: view", f"{self.folder / CONFIDENCE_NAME}: point")
         size = file_size(Path(self.config.scene.path), scene, self.config.scene.downscale)
         check_inside(click, len(scene.cameras), size, keys)
         return scene, read_mask(self.folder / MASKS_NAME / f"{click.view:03d}.png")
@@ -58,7 +58,7 @@ def read_question(run: Path, name: str | None) -> Question:
     """What a run asks about an object.
 
     Raises:
-        InputError: there is no such run or object, or its doubt.json is missing or broken.
+        InputError: there is no such run or object, or its confidence.json is missing or broken.
     """
     config = load_run_config(run)
     names = sorted(path.name for path in (run / OBJECTS_NAME).glob("*") if path.is_dir())
@@ -66,7 +66,7 @@ def read_question(run: Path, name: str | None) -> Question:
         expected = f"one of {', '.join(names)}" if names else "none, the run's only object has no name"
         raise InputError(f"object: expected {expected}, got {name}")
     folder = run if name is None else run / OBJECTS_NAME / name
-    return Question(folder, config, name, read_doubt(folder))
+    return Question(folder, config, name, read_confidence(folder))
 
 
 def add_answer(question: Question, scene: Scene, part: bool, out: Path | None, overwrite: bool) -> Path:

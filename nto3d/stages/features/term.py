@@ -78,7 +78,7 @@ class FeatureTerm:
         """Of the term in a step."""
         return self._full * min(1.0, (step + 1) / self._ramp if self._ramp else 1.0)
 
-    def reach(self, step: int) -> float:
+    def gradient_share(self, step: int) -> float:
         """Share of the term's gradient that reaches geometry and colour in a step."""
         return min(1.0, max(0.0, FADE * (1.0 - step / self._steps))) if self._steps else 0.0
 

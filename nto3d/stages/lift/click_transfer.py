@@ -18,7 +18,7 @@ from nto3d.stages.views.voting import SurfaceVotes
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray, Mask, Prompts
 
 NEAR = 0.06  # normalized units: a view sees a point if its surface is no farther from it
-FAITH = 4.0  # power of a mask's agreement with the others
+AGREEMENT_POWER = 4.0  # power of a mask's agreement with the others
 OWN = 2.0  # how much a mask counts that the user pointed at, beside that of another view
 
 
@@ -83,7 +83,7 @@ def _sighted(points: FloatArray, cameras: Cameras, seen: Projection) -> tuple[Fl
     return xy, in_sight
 
 
-def weights(
+def mask_confidences(
     masks: Mapping[int, Mask], own: Mapping[int, Mask], cameras: Cameras, seen: Mapping[int, Projection]
 ) -> dict[int, float]:
     """How far each first mask is to be believed, 0..1: by its agreement with what the others say of its surface.
@@ -106,7 +106,10 @@ def weights(
         both, either = np.minimum(said, pixels)[known].sum(), np.maximum(said, pixels)[known].sum()
         agreement[view] = float(both / either) if either > 0 else 0.0
     best = max(max(agreement.values()), 1e-6)
-    return {view: (value / best) ** FAITH * (OWN if view in own else 1.0) / OWN for view, value in agreement.items()}
+    return {
+        view: (value / best) ** AGREEMENT_POWER * (OWN if view in own else 1.0) / OWN
+        for view, value in agreement.items()
+    }
 
 
 def _nearest(cameras: Cameras, view: int, views: Sequence[int]) -> list[int]:

@@ -18,7 +18,7 @@ from nto3d.geometry.cameras import RayCaster
 from nto3d.stages.lift.refine import ViewMask
 from nto3d.stages.views.projection import SOLID, Projection, shrunk, surface_places
 from nto3d.stages.views.voting import SurfaceVotes
-from nto3d.stages.whole.palette import elsewhere
+from nto3d.stages.whole.color_model import elsewhere
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray
 
 CLEAR, UNCLEAR = 0.15, 0.3  # how much rather the target's pixels have the colours of something else: little, too much
@@ -28,7 +28,7 @@ ANSWERED, FAR = 0.06, 1e6  # normalized units around a click in which no other i
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Confidence:
     """What is doubtful in the masks of an object.
 
     Attributes:
@@ -41,7 +41,7 @@ class Doubt:
     place: FloatArray | None = None
 
 
-def find_doubt(
+def estimate_confidence(
     masks: Mapping[int, ViewMask],
     targets: Mapping[int, FloatArray] | None,
     against: Mapping[int, FloatArray] | None,
@@ -50,7 +50,7 @@ def find_doubt(
     images: ByteArray,
     views: Sequence[int],
     clicked: FloatArray,
-) -> Doubt:
+) -> Confidence:
     """How far the masks of views are to be believed.
 
     Args:
@@ -61,7 +61,7 @@ def find_doubt(
     small = {view: shrunk(masks[view].pixels, cameras.size) for view in views}
     size = sum(int(np.count_nonzero(mask)) for mask in small.values())
     if size == 0:
-        return Doubt(0.0)
+        return Confidence(0.0)
     votes, whole = SurfaceVotes(cameras), {}
     for view, mask in small.items():
         votes.add(seen[view], mask)
@@ -87,10 +87,10 @@ def find_doubt(
     confidence = max(0.0, 1.0 - apart / size) * (1.0 - unclear * (1.0 - both / max(either, 1e-6)))
     found = _largest(doubts)
     if found is None:
-        return Doubt(confidence)
+        return Confidence(confidence)
     view, pixel = found
     factor = np.array(masks[view].pixels.shape[::-1]) / np.array(cameras.size[::-1])
-    return Doubt(confidence, view, np.rint((pixel + 0.5) * factor - 0.5))
+    return Confidence(confidence, view, np.rint((pixel + 0.5) * factor - 0.5))
 
 
 def _unclear(other: Mapping[int, FloatArray], target: Mapping[int, BoolArray]) -> float:

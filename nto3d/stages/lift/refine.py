@@ -21,7 +21,7 @@ from nto3d.types import BoolArray, Cameras, FloatArray, Mask, Prompts, Scene
 
 THICK = 0.03  # half width of a region that matters, as a share of the target's size
 WIDE = 0.015  # half width of a part that counts as hidden, likewise
-CARRIED = 0.5  # how much a carried mask's vote counts beside the clicked view's own
+PROPAGATED = 0.5  # how much a carried mask's vote counts beside the clicked view's own
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ class Segmentation:
         seen: Projection,
         target: FloatArray,
         clicks: Prompts | None = None,
-        doubt: float = 0.0,
+        uncertain: float = 0.0,
         before: ViewMask | None = None,
     ) -> ViewMask:
         """A view's mask from a projection: the segmenter's answer where the two agree, else the projection.
 
         Args:
             seen: of the view. target: float32 [h, w] in 0..1, where the target should be in it.
-            clicks: of the user. doubt: see `settled`; 0 takes the segmenter's answer as a whole.
+            clicks: of the user. uncertain: see `view_consistent`; 0 takes the segmenter's answer as a whole.
             before: the view's mask of the last round, from which is known what stands in front of the target.
         """
         view, reduced = seen.view, seen.prior(target)
@@ -114,7 +114,7 @@ class Segmentation:
             similar = iou(mask.pixels, projected)
             trust = similar * mask.score
             if similar >= self._accept:
-                pixels = settled(mask.pixels, prior, doubt) if doubt else mask.pixels
+                pixels = view_consistent(mask.pixels, prior, uncertain) if uncertain else mask.pixels
         hidden = _wide(in_front & ~pixels, projected)
         return ViewMask(pixels, trust, replace(prompts, prior=None, slack=None), reduced, hidden)
 
@@ -140,14 +140,14 @@ class Segmentation:
         projections: Iterable[Projection],
         clicks: Mapping[int, Prompts],
         threads: int,
-        doubt: float = 0.0,
+        uncertain: float = 0.0,
         before: Mapping[int, ViewMask] | None = None,
     ) -> dict[int, ViewMask]:
         """`refine` for many views."""
         seen, known = list(projections), before or {}
 
         def found(p: Projection) -> ViewMask:
-            return self.refine(p, p.target, clicks.get(p.view), doubt, known.get(p.view))
+            return self.refine(p, p.target, clicks.get(p.view), uncertain, known.get(p.view))
 
         with ThreadPoolExecutor(threads) as pool:
             return dict(zip((projection.view for projection in seen), pool.map(found, seen), strict=True))
@@ -162,15 +162,15 @@ def _wide(region: BoolArray, target: BoolArray) -> BoolArray:
     return wide
 
 
-def settled(mask: BoolArray, prior: FloatArray, doubt: float) -> BoolArray:
+def view_consistent(mask: BoolArray, prior: FloatArray, uncertain: float) -> BoolArray:
     """A mask [H, W] without those differences from the projection that all other views speak against.
 
     Thin differences are what a segmenter is asked for. A thick one is a whole region, such as something that stands in
     front of the target, or a shadow: it stays only if the projection is in doubt there.
 
     Args:
-        prior: [H, W] in 0..1. doubt: least mean of the prior in a region that is added; 1 - doubt is the largest in a
-            region that is taken away.
+        prior: [H, W] in 0..1.
+        uncertain: least mean of the prior in a region that is added; 1 - uncertain is the largest in one taken away.
     """
     projected = prior > 0.5
     thick = THICK * max(1.0, float(np.count_nonzero(projected))) ** 0.5
@@ -185,19 +185,19 @@ def settled(mask: BoolArray, prior: FloatArray, doubt: float) -> BoolArray:
             reach = cv2.distanceTransform((~core).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
             region = difference & (reach <= 1.5 * thick)
             likely = float(prior[core].mean())
-            if added and likely < doubt:
+            if added and likely < uncertain:
                 result[region] = False
-            elif not added and likely > 1.0 - doubt:
+            elif not added and likely > 1.0 - uncertain:
                 result[region] = True
     return result
 
 
-def carry(
+def propagate_masks(
     segmentation: Segmentation,
     cameras: Cameras,
     seen: Mapping[int, Projection],
     first: Mapping[int, Mask],
-    believed: Mapping[int, float],
+    confidences: Mapping[int, float],
     clicks: Mapping[int, Prompts],
     held_out: Sequence[int] = (),
 ) -> dict[int, ViewMask]:
@@ -207,12 +207,12 @@ def carry(
 
     Args:
         cameras: of the projections (reduced). seen: the scene's surface in each view.
-        first: masks that were found without a projection. believed: how much each of them counts, 0..1.
+        first: masks that were found without a projection. confidences: how much each of them counts, 0..1.
         clicks: of the user, by view. held_out: views that are asked last and of which others learn nothing.
     """
     votes = SurfaceVotes(cameras)
     for view, mask in first.items():
-        votes.add(seen[view], shrunk(mask.pixels, cameras.size), believed[view])
+        votes.add(seen[view], shrunk(mask.pixels, cameras.size), confidences[view])
     found = {view: segmentation.refine(seen[view], votes.ask(seen[view]), clicks.get(view)) for view in first}
     towards = cameras.outward
     left = [view for view in seen if view not in found and view not in held_out]
@@ -220,7 +220,7 @@ def carry(
         near = towards[left] @ towards[list(found)].T
         view = left.pop(int(near.max(axis=1).argmax()))
         found[view] = segmentation.refine(seen[view], votes.ask(seen[view]), clicks.get(view))
-        votes.add(seen[view], shrunk(found[view].pixels, cameras.size), CARRIED)
+        votes.add(seen[view], shrunk(found[view].pixels, cameras.size), PROPAGATED)
     for view in held_out:
         found[view] = segmentation.refine(seen[view], votes.ask(seen[view]), clicks.get(view))
     return found

@@ -14,7 +14,7 @@ import torch
 from nto3d.config.schema import ExportConfig, MeshFormat
 from nto3d.errors import InputError
 from nto3d.export.mesh_io import write_mesh, write_meshes
-from nto3d.export.visibility import Sight
+from nto3d.export.visibility import Visibility
 from nto3d.geometry.hull import cell_centers
 from nto3d.stages.lift.refine import ViewMask
 from nto3d.stages.model import SurfaceModel
@@ -36,7 +36,7 @@ class Objects:
     """
 
     labels: Labels | None
-    sights: Mapping[str, Sight]
+    sights: Mapping[str, Visibility]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,13 +46,13 @@ class Objects:
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds."""
         labels = None if self.labels is None else self.labels.state_dict()
-        return {"labels": labels, "sights": {name: sight.state_dict() for name, sight in self.sights.items()}}
+        return {"labels": labels, "sights": {name: visibility.state_dict() for name, visibility in self.sights.items()}}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Objects:
         """Counterpart of `state_dict`."""
         labels = None if state["labels"] is None else Labels.from_state(state["labels"])
-        return cls(labels, {name: Sight.from_state(sight) for name, sight in state["sights"].items()})
+        return cls(labels, {name: Visibility.from_state(visibility) for name, visibility in state["sights"].items()})
 
 
 def without_overlap(lifted: Sequence[Mapping[int, ViewMask]]) -> list[dict[int, ViewMask]]:
@@ -95,11 +95,11 @@ def extract_objects(
     """
     borders = None if objects.labels is None else split_solid(model, objects.labels)
     meshes = {}
-    for number, (name, sight) in enumerate(objects.sights.items()):
+    for number, (name, visibility) in enumerate(objects.sights.items()):
         part = None if borders is None else borders(number)
         log.info("object %s:", name)
         try:
-            meshes[name] = extract_mesh(model, world_from_normalized, config, sight, part)
+            meshes[name] = extract_mesh(model, world_from_normalized, config, visibility, part)
         except InputError as error:
             log.warning("object %s has no mesh (%s): point at it in more views, or give a box", name, error)
     if not meshes:
@@ -140,18 +140,18 @@ def extract_all(
     model: SurfaceModel,
     world_from_normalized: FloatArray,
     config: ExportConfig,
-    sight: Sight | None,
+    visibility: Visibility | None,
     objects: Objects | None,
 ) -> tuple[Mesh, dict[str, Mesh]]:
     """What a run reconstructs as one mesh, world units, and the meshes of named objects that it consists of.
 
     Args:
-        sight: where nothing has a name, see `mesh.extract_mesh`. objects: that have names, or None.
+        visibility: where nothing has a name, see `mesh.extract_mesh`. objects: that have names, or None.
 
     Raises:
         InputError: there is no surface.
     """
     if objects is None:
-        return extract_mesh(model, world_from_normalized, config, sight), {}
+        return extract_mesh(model, world_from_normalized, config, visibility), {}
     meshes = extract_objects(model, world_from_normalized, config, objects)
     return joined(list(meshes.values())), meshes

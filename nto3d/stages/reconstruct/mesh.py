@@ -19,7 +19,7 @@ from nto3d.export.mesh_io import vertex_colors, write_mesh, write_mesh_arrays
 from nto3d.export.regions import Field, held_within, intersect, unit_sphere
 from nto3d.export.surface import extract_surface
 from nto3d.export.unseen import close_unseen, trim_unseen
-from nto3d.export.visibility import Sight, count_views
+from nto3d.export.visibility import Visibility, count_views
 from nto3d.render.grid import OccupancyGrid
 from nto3d.stages.model import SurfaceModel
 from nto3d.types import FloatArray, Mesh
@@ -53,13 +53,13 @@ def extract_mesh(
     model: SurfaceModel,
     world_from_normalized: FloatArray,
     config: ExportConfig,
-    sight: Sight | None = None,
+    visibility: Visibility | None = None,
     part: Field | None = None,
 ) -> Mesh:
     """The model's surface as a mesh in world units.
 
     Args:
-        sight: what the training views show; None: unknown, then surface that they do not see stays as it is.
+        visibility: what the training views show; None: unknown, then surface that they do not see stays as it is.
         part: a signed distance, negative inside, that bounds the object, membranes included; None: nothing does.
 
     Raises:
@@ -88,8 +88,8 @@ def extract_mesh(
     mesh = clean_mesh(mesh, largest_only=config.largest_only)
     if config.colors:
         mesh = vertex_colors(mesh, model.surface_color, device=device)
-    if sight is not None:
-        mesh = _with_seen(mesh, sight, config.unseen)
+    if visibility is not None:
+        mesh = _with_seen(mesh, visibility, config.unseen)
         if part is not None and config.unseen is Unseen.close:
             with torch.enable_grad():
                 mesh = held_within(mesh, part, device)
@@ -99,9 +99,9 @@ def extract_mesh(
     return mesh.transformed(world_from_normalized)
 
 
-def _with_seen(mesh: Mesh, sight: Sight, unseen: Unseen) -> Mesh:
+def _with_seen(mesh: Mesh, visibility: Visibility, unseen: Unseen) -> Mesh:
     """A mesh (normalized frame) that knows how many views see its vertices, with what none sees dealt with."""
-    mesh = replace(mesh, seen=count_views(mesh, sight))
+    mesh = replace(mesh, seen=count_views(mesh, visibility))
     assert mesh.seen is not None
     share = 100 * float((mesh.seen == 0).mean())
     match unseen:

@@ -15,8 +15,8 @@ from nto3d.data.rays import RaySampler
 from nto3d.stages.features.term import FeatureTerm
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.reconstruct.photometric import PhotometricTerm
-from nto3d.stages.reconstruct.pull import StereoPull
 from nto3d.stages.reconstruct.start import distance_at
+from nto3d.stages.reconstruct.stereo_points import StereoTerm
 from nto3d.stages.reconstruct.surface import SurfaceTerms
 from nto3d.training import losses
 from nto3d.training.parallel import Losses, Shard
@@ -52,13 +52,13 @@ class Reconstruction:
         start: Tensor | None = None,
         features: FeatureTerm | None = None,
         photometric: PhotometricTerm | None = None,
-        pull: StereoPull | None = None,
+        pull: StereoTerm | None = None,
     ) -> None:
         self.model, self.sampler, self.config, self.seed = model, sampler, config, seed
         self._pictures = pictures
         self._start, self._fade = start, 0.0
         self._stereo = pull
-        self._features, self._feature_weight, self._reach = features, 0.0, 0.0
+        self._features, self._feature_weight, self._feature_gradient = features, 0.0, 0.0
         self._surface = SurfaceTerms(model, photometric, sampler.pixel)
         self._with_patches, self._patch_weight, self._level = photometric is not None, 0.0, 0
         self._samples_per_ray = 2.0 / config.max_step_size
@@ -78,7 +78,7 @@ class Reconstruction:
         self._crisp = bool(state["crisp"])
         self._start = state["start"]
         stereo = state.get("stereo")
-        self._stereo = None if stereo is None else StereoPull.from_state(stereo)
+        self._stereo = None if stereo is None else StereoTerm.from_state(stereo)
 
     def prepare(self, step: int) -> None:
         """Coarse-to-fine levels, and the occupancy grid."""
@@ -108,7 +108,10 @@ class Reconstruction:
         config = self.config
         self._fade = max(0.0, 1.0 - step / config.start_steps) if config.start_steps else 0.0
         if self._features is not None:
-            self._feature_weight, self._reach = self._features.weight(step), self._features.reach(step)
+            self._feature_weight, self._feature_gradient = (
+                self._features.weight(step),
+                self._features.gradient_share(step),
+            )
         asked = self._feature_weight > 0.0
         if self._with_patches:
             ramp = (step - config.patch_start) / max(1, config.patch_ramp)
@@ -131,7 +134,9 @@ class Reconstruction:
 
         def shard(number: int, part: slice, further: slice) -> Losses:
             some = rays[part]
-            out = self.model.render(some, size, jitter[part], anneal, least, features=asked, reach=self._reach)
+            out = self.model.render(
+                some, size, jitter[part], anneal, least, features=asked, feature_gradient=self._feature_gradient
+            )
             samples[number] = out.samples
             rest = None if more is None else more[further]
             total, shares = self._weigh(some, out, rest, inside, patches, len(rays), count)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.kernels.patches.patches import Patches, PatchViews, patch_ncc
-from nto3d.kernels.sight import Watchers, clear_sight
+from nto3d.kernels.visibility import Watchers, unoccluded
 from nto3d.types import BoolArray, Scene
 
 NEAREST, FARTHEST, BEST = 3.0, 45.0, 12.0  # degrees between the directions to a view and to a source
@@ -87,7 +87,7 @@ class PhotometricTerm:
         """
         normal = functional.normalize(gradient, dim=1, eps=1e-6)
         sources = self._neighbours[view]
-        seen = clear_sight(grid, point.detach(), normal.detach(), self._watchers, sources)
+        seen = unoccluded(grid, point.detach(), normal.detach(), self._watchers, sources)
         sources = torch.where(seen, sources, -1)
         patches = Patches(
             view.int(), xy.contiguous(), sources, self._half, 2.0**level, alike=ALIKE, near=NEAR * self._half

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nto3d.fields.sdf import SdfField
-from nto3d.stages.reconstruct.pull import SurfacePoints, free_losses, point_losses
+from nto3d.stages.reconstruct.stereo_points import SurfacePoints, free_losses, point_losses
 
 STEPS, POINTS = 200, 4096  # of Adam, and a step
 LEVELS = 4  # of the hash grid: coarse ones suffice, and stay smooth

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nto3d.kernels.sight import first_hits
+from nto3d.kernels.visibility import first_hits
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.reconstruct.photometric import PhotometricTerm
 from nto3d.training import losses

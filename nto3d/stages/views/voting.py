@@ -17,7 +17,7 @@ from nto3d.stages.views.projection import Projection, surface_places
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 
 FEWEST_CELLS, MOST_CELLS = 32, 192  # along an axis of [-1, 1]^3; between them, a cell is as large as a pixel
-REACH = 1.0  # cells: standard deviation of the blur that lets a vote count for its neighbours
+BLUR = 1.0  # cells: standard deviation of the blur that lets a vote count for its neighbours
 LEAST_VOTES = 0.05
 COARSE = 4  # cells that are one where views are counted: a view's pixels do not hit every cell of a surface
 MOST, FEWEST = 0.5, 2  # share of the other views that see a place, and how many they are at least
@@ -48,7 +48,7 @@ class SurfaceVotes:
     def ask(self, seen: Projection) -> FloatArray:
         """How likely the target is in each pixel of a view, float32 [h, w]: 0.5 where nobody has voted, 0 beyond."""
         if self._blurred is None:
-            self._blurred = np.stack([ndimage.gaussian_filter(votes, REACH) for votes in self._votes])
+            self._blurred = np.stack([ndimage.gaussian_filter(votes, BLUR) for votes in self._votes])
         cells, valid = self._place(seen)
         outside, inside = self._blurred[(slice(None), *cells[valid].T)]
         total = outside + inside
@@ -70,7 +70,7 @@ class SurfaceVotes:
         return cells, valid & ((cells >= 0) & (cells < self._cells)).all(axis=-1)
 
 
-def without_faults(
+def without_color_errors(
     seen: Mapping[int, Projection], cameras: Cameras, held_out: Sequence[int] = ()
 ) -> dict[int, Projection]:
     """The projections without those differences from the pictures that most other views see in the same place.

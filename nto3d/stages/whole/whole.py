@@ -17,8 +17,8 @@ from nto3d.geometry.cameras import RayCaster
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.views.projection import UNSURE, Projection, shrunk, surface_places
 from nto3d.stages.views.voting import SurfaceVotes
+from nto3d.stages.whole.color_model import apart, common, elsewhere, piece_colours
 from nto3d.stages.whole.cut import components, joined, minimum_cut
-from nto3d.stages.whole.palette import apart, common, elsewhere, piece_colours
 from nto3d.stages.whole.solid import Solid, distances, find_solid
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, IntArray, Mask
 

@@ -19,7 +19,7 @@ from nto3d.pipeline.lift import Lifter, Target, TargetLostError
 from nto3d.pipeline.scene import fit_scene
 from nto3d.report.recording import Recording
 from nto3d.runs.folder import HIDDEN_NAME, MASKS_NAME
-from nto3d.runs.lift.confidence import say_doubt, write_doubt
+from nto3d.runs.lift.confidence import log_confidence, write_confidence
 from nto3d.runs.lift.files import write_masks
 from nto3d.runs.lift.notes import LiftNotes
 from nto3d.segment.prompts.read import read_prompts, with_click
@@ -100,14 +100,14 @@ class SceneTrials:
             round(float(share), 3) for share in (clicked, rows[0][2], rows[-1][2], np.mean(each), np.min(each))
         )
         seconds = round(time.perf_counter() - begun)
-        confidence = round(lifter.doubt.confidence, 3)
+        confidence = round(lifter.confidence.confidence, 3)
         again = self._again(lifter, folder / "second") if second else None
         return Outcome(trial.name, first_iou, opened, last, mean, least, len(rows) - 1, seconds, confidence, again)
 
     def _again(self, lifter: Lifter, folder: Path) -> float | None:
         """The mean IoU with the click that a lift asks for; None where it asks for none."""
-        view, place = lifter.doubt.view, lifter.doubt.place
-        if view is None or place is None or lifter.doubt.confidence >= lifter.config.lift.sure:
+        view, place = lifter.confidence.view, lifter.confidence.place
+        if view is None or place is None or lifter.confidence.confidence >= lifter.config.lift.sure:
             return None
         more, _ = self._open(lifter.config, folder, answered(lifter.prompts, view, place, self._truth[view]), lifter)
         masks = self._masks(more, more.first_masks(), folder)
@@ -130,7 +130,7 @@ class SceneTrials:
         except TargetLostError as lost:
             write_masks(folder / MASKS_NAME, lost.masks)
             raise InputError(f"{lost}; the last good masks are in {folder / MASKS_NAME}") from lost
-        say_doubt(write_doubt(folder, lifter.doubt, lifter.config.scene.downscale), lifter.config, "")
+        log_confidence(write_confidence(folder, lifter.confidence, lifter.config.scene.downscale), lifter.config, "")
         write_masks(folder / MASKS_NAME, {view: mask.pixels for view, mask in masks.items()})
         write_masks(folder / HIDDEN_NAME, {view: mask.hidden for view, mask in masks.items()})
         return masks

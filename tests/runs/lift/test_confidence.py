@@ -10,8 +10,8 @@ import pytest
 
 from nto3d.config.compose import compose_config
 from nto3d.errors import InputError
-from nto3d.runs.lift.confidence import StoredDoubt, read_doubt, say_doubt, write_doubt
-from nto3d.stages.lift.confidence import Doubt
+from nto3d.runs.lift.confidence import StoredConfidence, log_confidence, read_confidence, write_confidence
+from nto3d.stages.lift.confidence import Confidence
 
 
 @pytest.fixture
@@ -24,47 +24,47 @@ def folder(tmp_path: Path) -> Path:
 def test_the_place_is_kept_in_pixels_of_the_picture_file(
     folder: Path, factor: int, expected: tuple[float, float]
 ) -> None:
-    written = write_doubt(folder, Doubt(0.75, 3, np.array([10.0, 4.0])), factor)
-    assert written == read_doubt(folder) == StoredDoubt(0.75, 3, expected)
+    written = write_confidence(folder, Confidence(0.75, 3, np.array([10.0, 4.0])), factor)
+    assert written == read_confidence(folder) == StoredConfidence(0.75, 3, expected)
 
 
 def test_nothing_in_doubt(folder: Path) -> None:
-    write_doubt(folder, Doubt(0.98765), 1)
-    assert read_doubt(folder) == StoredDoubt(0.9877, None, None)
+    write_confidence(folder, Confidence(0.98765), 1)
+    assert read_confidence(folder) == StoredConfidence(0.9877, None, None)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"confidence": 1}', '{"confidence": "x", "view": 1, "point": [1, 2]}'])
 def test_a_broken_file(folder: Path, text: str) -> None:
-    (folder / "lift" / "doubt.json").write_text(text)
-    with pytest.raises(InputError, match=r"lift/doubt\.json: expected confidence, view and point"):
-        read_doubt(folder)
+    (folder / "lift" / "confidence.json").write_text(text)
+    with pytest.raises(InputError, match=r"lift/confidence\.json: expected confidence, view and point"):
+        read_confidence(folder)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"lift/doubt\.json: expected what a lift leaves"):
-        read_doubt(tmp_path)
+    with pytest.raises(InputError, match=r"lift/confidence\.json: expected what a lift leaves"):
+        read_confidence(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("doubt", "name", "level", "words"),
     [
-        (StoredDoubt(0.95, 3, (10.0, 4.5)), "", logging.INFO, ["0.95"]),
+        (StoredConfidence(0.95, 3, (10.0, 4.5)), "", logging.INFO, ["0.95"]),
         (
-            StoredDoubt(0.75, 3, (10.0, 4.5)),
+            StoredConfidence(0.75, 3, (10.0, 4.5)),
             "",
             logging.WARNING,
             ["0.75", "lift.sure=0.8", "view 3 at [10, 4.5]", "annotate.py suggest=true run=runs/a shows"],
         ),
-        (StoredDoubt(0.75, 3, (10.0, 4.5)), "cup", logging.WARNING, ["run=runs/a object=cup"]),
-        (StoredDoubt(0.75, None, None), "", logging.WARNING, ["0.75", "more clicks"]),
+        (StoredConfidence(0.75, 3, (10.0, 4.5)), "cup", logging.WARNING, ["run=runs/a object=cup"]),
+        (StoredConfidence(0.75, None, None), "", logging.WARNING, ["0.75", "more clicks"]),
     ],
 )
 def test_doubt_is_said_in_one_line(
-    caplog: pytest.LogCaptureFixture, doubt: StoredDoubt, name: str, level: int, words: list[str]
+    caplog: pytest.LogCaptureFixture, doubt: StoredConfidence, name: str, level: int, words: list[str]
 ) -> None:
     config = compose_config(["lift.sure=0.8", "output=runs/a"])
     with caplog.at_level(logging.INFO, logger="nto3d"):
-        say_doubt(doubt, config, name)
+        log_confidence(doubt, config, name)
     (record,) = caplog.records
     assert record.levelno == level
     assert [word for word in words if word not in record.getMessage()] == []

@@ -11,10 +11,10 @@ from PIL import Image
 from nto3d.config.schema import SceneConfig
 from nto3d.data.load import load_scene
 from nto3d.errors import InputError
-from nto3d.runs.lift.confidence import write_doubt
-from nto3d.runs.lift.files import RoundPictures, lift_metrics, read_rounds, write_rounds
 from nto3d.runs.folder import unclaim
-from nto3d.stages.lift.confidence import Doubt
+from nto3d.runs.lift.confidence import write_confidence
+from nto3d.runs.lift.files import RoundPictures, lift_metrics, read_rounds, write_rounds
+from nto3d.stages.lift.confidence import Confidence
 from nto3d.stages.lift.refine import ViewMask
 from nto3d.types import BoolArray, Prompts, Scene
 from tests.helpers import write_dtu_scene
@@ -107,7 +107,7 @@ def test_metrics_of_a_lift(tmp_path: Path, scene: Scene) -> None:
     expected = {"lift_rounds": 1, "lift_seconds": 2.5, "lift_mask_iou": 1}
     assert lift_metrics([tmp_path], scene, scene.masks) == expected  # of an older version
     (tmp_path / "lift").mkdir()
-    write_doubt(tmp_path, Doubt(0.75), 1)
+    write_confidence(tmp_path, Confidence(0.75), 1)
     assert lift_metrics([tmp_path], scene, scene.masks) == {**expected, "lift_confidence": 0.75}
 
 
@@ -117,7 +117,7 @@ def test_a_stopped_run_takes_its_pictures_with_it(tmp_path: Path, scene: Scene) 
     (run_dir / "lift/round_2").mkdir()  # stopped between the folder and its first picture
     for name in ("lift/hidden", "masks", "tensorboard/lift"):
         (run_dir / name).mkdir()
-    write_doubt(run_dir, Doubt(0.75), 1)
+    write_confidence(run_dir, Confidence(0.75), 1)
     for name in ("lift/hidden/000.png", "masks/000.png", "tensorboard/lift/events.out.tfevents.1", "lift/scalars.csv"):
         (run_dir / name).write_bytes(b"")
     unclaim(run_dir)

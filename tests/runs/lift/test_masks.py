@@ -12,8 +12,8 @@ from PIL import Image
 from nto3d.config.schema import Config, MaskUse, SceneConfig, SegmenterConfig, SegmenterName
 from nto3d.data.load import load_scene
 from nto3d.errors import InputError
-from nto3d.runs.lift.files import HEADER, lift_metrics, read_masks, true_masks, write_masks, write_rounds
 from nto3d.runs.folder import MASKS_NAME, ROUNDS_NAME
+from nto3d.runs.lift.files import HEADER, lift_metrics, read_masks, true_masks, write_masks, write_rounds
 from nto3d.types import BoolArray, Scene
 from tests.helpers import truncate, write_dtu_scene
 

@@ -92,9 +92,11 @@ def test_the_weight_rises_and_stays(scene: Scene) -> None:
 
 def test_geometry_and_colour_stop_following_over_the_last_third(scene: Scene) -> None:
     term = FeatureTerm(constant_maps(scene, MEAN), MEAN[None], trainer(feature_steps=30))
-    assert [term.reach(step) for step in (0, 20, 25, 29, 30, 99)] == pytest.approx([1.0, 1.0, 0.5, 0.1, 0.0, 0.0])
+    assert [term.gradient_share(step) for step in (0, 20, 25, 29, 30, 99)] == pytest.approx(
+        [1.0, 1.0, 0.5, 0.1, 0.0, 0.0]
+    )
     never = FeatureTerm(constant_maps(scene, MEAN), MEAN[None], trainer(feature_steps=0))
-    assert never.reach(0) == 0.0
+    assert never.gradient_share(0) == 0.0
 
 
 def test_the_distance_is_measured_in_units_of_the_targets_features(scene: Scene) -> None:

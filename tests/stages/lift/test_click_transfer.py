@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nto3d.geometry.cameras import project
-from nto3d.stages.lift.click_transfer import completed, on_surface, transferred, weights
+from nto3d.stages.lift.click_transfer import completed, mask_confidences, on_surface, transferred
 from nto3d.stages.views.projection import Projection
 from nto3d.types import BoolArray, Cameras, Mask, Prompts
 from tests.helpers import ring_cameras
@@ -119,19 +119,19 @@ def test_a_wrong_mask_counts_less() -> None:
     masks = {view: mask(view, look(cameras, view)[1]) for view in views}
     wrong = views[4]
     masks[wrong] = mask(wrong, seen[wrong].opacity > 0.5)  # the whole ball
-    believed = weights(masks, {}, cameras, seen)
-    assert believed[wrong] < 0.6 * min(believed[view] for view in views if view != wrong)
-    assert max(believed.values()) == pytest.approx(0.5)
+    confidences = mask_confidences(masks, {}, cameras, seen)
+    assert confidences[wrong] < 0.6 * min(confidences[view] for view in views if view != wrong)
+    assert max(confidences.values()) == pytest.approx(0.5)
 
 
 def test_what_the_user_pointed_at_counts_more(cameras: Cameras, seen: dict[int, Projection]) -> None:
     masks = {view: Mask(view, look(cameras, view)[1], 0.9) for view in (3, 4, 5)}
-    plain = weights(masks, {}, cameras, seen)
-    own = weights(masks, {4: masks[4]}, cameras, seen)
+    plain = mask_confidences(masks, {}, cameras, seen)
+    own = mask_confidences(masks, {4: masks[4]}, cameras, seen)
     assert own[4] == pytest.approx(2.0 * plain[4])
     assert own[3] == pytest.approx(plain[3])
 
 
 def test_two_masks_cannot_outvote_each_other(cameras: Cameras, seen: dict[int, Projection]) -> None:
     masks = {view: Mask(view, look(cameras, view)[1], 0.9) for view in (3, 4)}
-    assert weights(masks, {}, cameras, seen) == {3: 1.0, 4: 1.0}
+    assert mask_confidences(masks, {}, cameras, seen) == {3: 1.0, 4: 1.0}

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from nto3d.stages.lift.confidence import Doubt, find_doubt
+from nto3d.stages.lift.confidence import Confidence, estimate_confidence
 from nto3d.stages.lift.refine import ViewMask
 from nto3d.stages.views.projection import UNSURE
 from nto3d.types import BoolArray, FloatArray
@@ -37,14 +37,14 @@ def doubted(
     against: Mapping[int, FloatArray] | None = None,
     clicked: FloatArray = NONE,
     targets: Mapping[int, FloatArray] | None = None,
-) -> Doubt:
+) -> Confidence:
     """Of masks [V, H, W], which geometry agrees with unless it has targets of its own."""
     nothing = np.zeros(SIZE, dtype=np.float32)
     found = {view: ViewMask(mask, 1.0, None, nothing, np.zeros(SIZE, bool)) for view, mask in enumerate(masks)}
     if targets is None and against is not None:
         targets = {view: mask.astype(np.float32) for view, mask in enumerate(masks)}
     args = (found, targets, against, world.seen, world.cameras, world.images, range(VIEWS))
-    return find_doubt(*args, clicked)
+    return estimate_confidence(*args, clicked)
 
 
 def test_the_truth_in_its_own_colours_is_sure() -> None:
@@ -73,7 +73,7 @@ def test_what_geometry_leaves_open_is_not_asked_about() -> None:
     against = {view: world.shows["other"][view].astype(np.float32) for view in range(VIEWS)}
     target = world.shows["target"]
     open_ = {view: np.where(world.shows["other"][view], UNSURE, target[view]) for view in range(VIEWS)}
-    assert doubted(world, target, against, targets=open_) == Doubt(doubted(world, target).confidence)
+    assert doubted(world, target, against, targets=open_) == Confidence(doubted(world, target).confidence)
 
 
 def test_nobody_is_asked_twice_about_a_place() -> None:
@@ -110,4 +110,4 @@ def test_what_stands_in_front_is_not_asked_about() -> None:
 
 
 def test_a_target_that_is_nowhere() -> None:
-    assert doubted(scene(alike=False), np.zeros((VIEWS, *SIZE), dtype=bool)) == Doubt(0.0)
+    assert doubted(scene(alike=False), np.zeros((VIEWS, *SIZE), dtype=bool)) == Confidence(0.0)

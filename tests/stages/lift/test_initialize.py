@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nto3d.stages.lift.click_transfer import transferred, weights
+from nto3d.stages.lift.click_transfer import mask_confidences, transferred
 from nto3d.stages.lift.initialize import open_masks
 from nto3d.stages.lift.refine import Segmentation, ViewMask
 from nto3d.stages.views.projection import UNSURE
@@ -56,8 +56,8 @@ def opened(
     if first is None:
         asked = {o.view: o for p in clicks.values() for o in transferred(p, world.cameras, learned, masks - 1)}
         first = {**segmentation.ask_all([asked[view] for view in asked if view not in own], 1), **own}
-    believed = weights(first, own, world.cameras, world.seen)
-    args = (segmentation, world.model, scene, world.cameras, world.seen, first, believed, clicks, held_out)
+    confidences = mask_confidences(first, own, world.cameras, world.seen)
+    args = (segmentation, world.model, scene, world.cameras, world.seen, first, confidences, clicks, held_out)
     found, whole = open_masks(*args, 1, 0)
     return found, None if whole is None else whole.targets
 

@@ -15,11 +15,11 @@ from nto3d.stages.lift.refine import (
     Segmentation,
     ViewMask,
     agreement,
-    carry,
     lost,
     mean_truth_iou,
-    settled,
+    propagate_masks,
     to_arrays,
+    view_consistent,
 )
 from nto3d.stages.views.projection import UNSURE, Projection
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, Mask, Prompts, Scene
@@ -254,7 +254,7 @@ def test_views_in_which_nothing_stands_out_are_left_out(scene: Scene) -> None:
         segmentation.ask(clicks[1])
 
 
-# Differences that are settled by the projection. Thick is more than 0.03 * 40 = 1.2 pixels here
+# Differences that are view_consistent by the projection. Thick is more than 0.03 * 40 = 1.2 pixels here
 
 
 def with_doubt(mask: BoolArray, other: BoolArray, value: float) -> FloatArray:
@@ -270,14 +270,14 @@ ADDED, TAKEN = rectangle(60, 20, 70, 40), rectangle(20, 10, 30, 30)
 def test_a_region_more_than_the_projection(likely: float, stays: bool) -> None:
     prior = with_doubt(TARGET, ADDED, likely)
     expected = TARGET | ADDED if stays else TARGET
-    np.testing.assert_array_equal(settled(TARGET | ADDED, prior, 0.3), expected)
+    np.testing.assert_array_equal(view_consistent(TARGET | ADDED, prior, 0.3), expected)
 
 
 @pytest.mark.parametrize(("likely", "stays"), [(1.0, False), (0.75, False), (0.65, True), (0.51, True)])
 def test_a_region_less_than_the_projection(likely: float, stays: bool) -> None:
     prior = with_doubt(TARGET, TAKEN, likely)
     expected = TARGET & ~TAKEN if stays else TARGET
-    np.testing.assert_array_equal(settled(TARGET & ~TAKEN, prior, 0.3), expected)
+    np.testing.assert_array_equal(view_consistent(TARGET & ~TAKEN, prior, 0.3), expected)
 
 
 def test_each_region_is_settled_on_its_own() -> None:
@@ -285,27 +285,27 @@ def test_each_region_is_settled_on_its_own() -> None:
     prior = with_doubt(TARGET, doubtful, 0.4)
     mask = (TARGET | ADDED | doubtful) & ~TAKEN
     before = mask.copy()
-    np.testing.assert_array_equal(settled(mask, prior, 0.3), TARGET | doubtful)
+    np.testing.assert_array_equal(view_consistent(mask, prior, 0.3), TARGET | doubtful)
     np.testing.assert_array_equal(mask, before)
 
 
 def test_thin_differences_are_the_segmenters() -> None:
     wider, narrower = rectangle(18, 10, 62, 50), rectangle(22, 10, 58, 50)
     for mask in (wider, narrower):
-        np.testing.assert_array_equal(settled(mask, soft(TARGET), 0.3), mask)
+        np.testing.assert_array_equal(view_consistent(mask, soft(TARGET), 0.3), mask)
 
 
 def test_an_empty_side() -> None:
     empty = np.zeros(SIZE, bool)
-    assert not settled(empty, soft(empty), 0.3).any()
-    assert not settled(TARGET, soft(empty), 0.3).any()
-    np.testing.assert_array_equal(settled(empty, soft(TARGET), 0.3), TARGET)
+    assert not view_consistent(empty, soft(empty), 0.3).any()
+    assert not view_consistent(TARGET, soft(empty), 0.3).any()
+    np.testing.assert_array_equal(view_consistent(empty, soft(TARGET), 0.3), TARGET)
 
 
 def test_doubt_is_only_asked_for_where_the_answer_is_accepted(scene: Scene) -> None:
     mask = (TARGET | ADDED) & ~TAKEN
     np.testing.assert_array_equal(refined(scene, mask, soft(TARGET)).pixels, mask)
-    found = refined(scene, mask, soft(TARGET), doubt=0.3)
+    found = refined(scene, mask, soft(TARGET), uncertain=0.3)
     np.testing.assert_array_equal(found.pixels, TARGET)
     assert found.trust == pytest.approx(0.5 * iou(mask, TARGET))  # of the answer, not of what became of it
 
@@ -319,9 +319,9 @@ def test_masks_are_carried_around_the_ball(scene: Scene) -> None:
     segmentation = Segmentation(scene, segmenter, 0.6, seed=0)
     first = {view: Mask(view, seen[view][1], 1.0) for view in (4, 12)}
     projections = {view: p for view, (p, _) in seen.items()}
-    believed = dict.fromkeys(first, 1.0)
+    confidences = dict.fromkeys(first, 1.0)
     clicks = {4: Prompts(4, np.array([[45.0, 30.0]]), np.array([1]))}
-    found = carry(segmentation, scene.cameras, projections, first, believed, clicks, held_out=(3, 11))
+    found = propagate_masks(segmentation, scene.cameras, projections, first, confidences, clicks, held_out=(3, 11))
     assert sorted(found) == list(range(VIEWS))
     order = [prompts.view for prompts in segmenter.asked]
     assert set(order[:2]) == {4, 12}
@@ -335,7 +335,7 @@ def test_the_nearest_to_a_known_view_comes_first(scene: Scene) -> None:
     projections = {view: look(scene.cameras, view)[0] for view in range(VIEWS)}
     first = {2: Mask(2, look(scene.cameras, 2)[1], 1.0)}
     segmentation = Segmentation(scene, Scripted(echo), 0.6, seed=0)
-    order = list(carry(segmentation, scene.cameras, projections, first, {2: 1.0}, {}))
+    order = list(propagate_masks(segmentation, scene.cameras, projections, first, {2: 1.0}, {}))
     directions = scene.cameras.centers / np.linalg.norm(scene.cameras.centers, axis=1, keepdims=True)
     angles = np.arccos((directions @ directions.T).clip(-1.0, 1.0))
     for place in range(1, VIEWS):
@@ -355,7 +355,7 @@ def test_nothing_is_learnt_from_held_out_views(scene: Scene) -> None:
         segmenter = Scripted(answer)
         segmentation = Segmentation(scene, segmenter, 0.3, seed=0)
         some = {view: seen[view] for view in views}
-        found = carry(segmentation, scene.cameras, some, first, {2: 1.0}, {}, held_out)
+        found = propagate_masks(segmentation, scene.cameras, some, first, {2: 1.0}, {}, held_out)
         return found, [prompts.view for prompts in segmenter.asked]
 
     whole, order = run((0, 1, 2, 3, 4, 5), (1, 3))
@@ -371,7 +371,7 @@ def test_a_first_mask_that_is_not_believed_has_no_say(scene: Scene) -> None:
     wrong = {2: seen[2][1], 3: seen[3][1], 4: (seen[4][0].opacity > 0.5) & ~seen[4][1]}
     first = {view: Mask(view, pixels, 1.0) for view, pixels in wrong.items()}
     segmentation = Segmentation(scene, Scripted(echo), 0.6, seed=0)
-    found = carry(segmentation, scene.cameras, projections, first, {2: 1.0, 3: 1.0, 4: 0.01}, {})
+    found = propagate_masks(segmentation, scene.cameras, projections, first, {2: 1.0, 3: 1.0, 4: 0.01}, {})
     assert iou(found[4].pixels, seen[4][1]) > 0.8
 
 

@@ -81,8 +81,8 @@ def test_one_object_without_surface_does_not_take_the_others_with_it(
 ) -> None:
     mesh = Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]]))
 
-    def extract(model: object, matrix: object, config: object, sight: object, part: object) -> Mesh:
-        if sight == "cup":
+    def extract(model: object, matrix: object, config: object, visibility: object, part: object) -> Mesh:
+        if visibility == "cup":
             raise InputError("there is no surface")
         return mesh
 

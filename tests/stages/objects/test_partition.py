@@ -15,7 +15,7 @@ from nto3d.errors import InputError
 from nto3d.evaluate.geometry import volume
 from nto3d.evaluate.overlap import common_volume
 from nto3d.export.regions import Field, box
-from nto3d.export.visibility import Sight
+from nto3d.export.visibility import Visibility
 from nto3d.geometry.cameras import RayCaster, every_pixel
 from nto3d.geometry.hull import cell_centers
 from nto3d.render.grid import OccupancyGrid
@@ -100,7 +100,9 @@ def divided(shapes: list[Field], unseen: Unseen = Unseen.mark) -> tuple[Objects,
     seen, masks = looked_at(shapes)
     labels, missing = label_surface(cameras(), seen, masks)
     assert missing == ()
-    sights = {f"{n}": Sight(cameras(), np.stack([mask[view] for view in range(VIEWS)])) for n, mask in enumerate(masks)}
+    sights = {
+        f"{n}": Visibility(cameras(), np.stack([mask[view] for view in range(VIEWS)])) for n, mask in enumerate(masks)
+    }
     objects = Objects(labels, sights)
     hull = torch.ones(64, 64, 64, dtype=torch.bool)
     model = SurfaceModel(Union(shapes), NormalColor(), OccupancyGrid(hull), torch.zeros(1, 3))  # type: ignore[arg-type]

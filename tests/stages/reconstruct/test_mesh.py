@@ -9,7 +9,7 @@ import trimesh
 
 from nto3d.config.schema import ExportConfig, Unseen
 from nto3d.errors import InputError
-from nto3d.export.visibility import Sight
+from nto3d.export.visibility import Visibility
 from nto3d.render.grid import OccupancyGrid
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.reconstruct.mesh import HullRegion, extract_mesh
@@ -38,10 +38,10 @@ def test_a_sphere_in_world_units() -> None:
     assert np.abs(mesh.colors - (normals * 0.4 + 0.5) * 255).max() < 3
 
 
-def sight() -> Sight:
+def visibility() -> Visibility:
     """Six cameras above the equator: they do not see a sphere's south."""
     size = (60, 80)
-    return Sight(Cameras(*ring_cameras(6, size), size))
+    return Visibility(Cameras(*ring_cameras(6, size), size))
 
 
 @pytest.mark.parametrize("unseen", list(Unseen))
@@ -49,7 +49,7 @@ def test_what_no_view_sees_is_dealt_with(unseen: Unseen, caplog: pytest.LogCaptu
     caplog.set_level("INFO", logger="nto3d")
     config = ExportConfig(resolution=64, unseen=unseen)
     plain = extract_mesh(model(SphereSdf(0.5)), WORLD, config)
-    mesh = extract_mesh(model(SphereSdf(0.5)), WORLD, config, sight())
+    mesh = extract_mesh(model(SphereSdf(0.5)), WORLD, config, visibility())
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     height = (mesh.vertices[:, 2] - 30.0) / 5.0
     assert mesh.seen is not None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nto3d.stages.views.voting import SurfaceVotes, without_faults
+from nto3d.stages.views.voting import SurfaceVotes, without_color_errors
 from nto3d.types import Cameras
 from tests.helpers import ring_cameras
 from tests.stages.ball import look
@@ -70,7 +70,7 @@ def test_differences_that_most_views_see_are_faults_of_the_fields(cameras: Camer
     found = {view: look(cameras, view) for view in range(16)}
     seen = {view: replace(projection, differs=target) for view, (projection, target) in found.items()}
     seen[3] = replace(seen[3], differs=seen[3].opacity > 0.5)
-    mended = without_faults(seen, cameras)
+    mended = without_color_errors(seen, cameras)
     assert set(mended) == set(seen)
     solid, target = seen[3].opacity > 0.5, found[3][1]
     assert mended[3].differs[solid & ~target].mean() > 0.95  # nobody else sees a difference there
@@ -82,16 +82,16 @@ def test_differences_that_most_views_see_are_faults_of_the_fields(cameras: Camer
 def test_differences_beside_the_surface_stay(cameras: Cameras) -> None:
     found = {view: look(cameras, view)[0] for view in range(16)}
     air = {view: replace(projection, differs=projection.opacity <= 0.5) for view, projection in found.items()}
-    for view, projection in without_faults(air, cameras).items():
+    for view, projection in without_color_errors(air, cameras).items():
         assert (projection.differs == air[view].differs).all()
 
 
 def test_what_hides_a_place_from_one_of_two_views_is_no_fault(cameras: Cameras) -> None:
     found = {view: look(cameras, view)[0] for view in (0, 1)}
     found[0] = replace(found[0], differs=found[0].opacity > 0.5)
-    assert (without_faults(found, cameras)[0].differs == found[0].differs).all()
+    assert (without_color_errors(found, cameras)[0].differs == found[0].differs).all()
     alone = {0: found[0]}
-    assert (without_faults(alone, cameras)[0].differs == found[0].differs).all()
+    assert (without_color_errors(alone, cameras)[0].differs == found[0].differs).all()
 
 
 def test_faults_are_learned_of_training_views_alone(cameras: Cameras) -> None:
@@ -102,8 +102,8 @@ def test_faults_are_learned_of_training_views_alone(cameras: Cameras) -> None:
         for view, (projection, _) in found.items()
     }
     # Every other view differs everywhere; only of those that do not is something learned
-    mended = without_faults(everywhere, cameras, held_out)
+    mended = without_color_errors(everywhere, cameras, held_out)
     assert all((mended[view].differs == everywhere[view].differs).all() for view in held_out)
     faulty = {view: replace(projection, differs=target) for view, (projection, target) in found.items()}
-    mended = without_faults(faulty, cameras, held_out)
+    mended = without_color_errors(faulty, cameras, held_out)
     assert all(mended[view].differs.mean() < 0.02 for view in found)

@@ -173,7 +173,7 @@ def first_hits(grid: Tensor, origins: Tensor, directions: Tensor) -> Tensor:
     """Where rays enter the solid of a grid of signed distances, as exactly as the grid knows.
 
     Args:
-        grid: [G + 1, G + 1, G + 1] float32, as in `clear_sight`. origins, directions: [R, 3] float32, unit directions.
+        grid: [G + 1, G + 1, G + 1] float32, as in `unoccluded`. origins, directions: [R, 3] float32, unit directions.
 
     Returns:
         Distance [R] along the rays, within the unit sphere; negative where a ray meets nothing.
@@ -187,7 +187,7 @@ def first_hits(grid: Tensor, origins: Tensor, directions: Tensor) -> Tensor:
     return hit
 
 
-def clear_sight(grid: Tensor, point: Tensor, normal: Tensor, watchers: Watchers, views: Tensor) -> Tensor:
+def unoccluded(grid: Tensor, point: Tensor, normal: Tensor, watchers: Watchers, views: Tensor) -> Tensor:
     """Which cameras see surface points: in their masks, from the front, and with nothing in between.
 
     Args:

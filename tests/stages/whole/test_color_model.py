@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nto3d.stages.whole.palette import apart, common, elsewhere, tones
+from nto3d.stages.whole.color_model import apart, common, elsewhere, tones
 from nto3d.types import BoolArray, ByteArray
 
 SIZE = (40, 60)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nto3d.kernels.sight import Watchers, clear_sight, first_hits
+from nto3d.kernels.visibility import Watchers, first_hits, unoccluded
 from tests.kernels.devices import DEVICES
 
 G = 64
@@ -29,7 +29,7 @@ def test_a_sphere_hides_its_own_far_side(device: torch.device) -> None:
     normal = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]], device=device)
     centers = torch.tensor([[0.0, 0.0, 3.0], [3.0, 0.0, 1.5]], device=device)
     views = torch.tensor([[0, 1, -1]] * 3, dtype=torch.int32, device=device)
-    clear = clear_sight(grid, 0.5 * normal, normal, watchers(centers), views)
+    clear = unoccluded(grid, 0.5 * normal, normal, watchers(centers), views)
     # The top is seen by both, the side by the second, the bottom by none; no camera sees nothing
     assert clear[:, 0].tolist() == [True, True, False]
     assert clear[:, 1].tolist() == [True, True, False]
@@ -43,13 +43,13 @@ def test_what_lies_beside_hides_too() -> None:
     grid = torch.minimum(floor, post).contiguous()
     point, normal = torch.tensor([[0.0, 0.0, -0.5]]), torch.tensor([[0.0, 0.0, 1.0]])
     centers = torch.tensor([[3.0, 0.0, 1.0], [-3.0, 0.0, 1.0], [0.0, 0.0, 3.0], [3.0, 0.0, 15.0]])
-    clear = clear_sight(grid, point, normal, watchers(centers), torch.tensor([[0, 1, 2, 3]], dtype=torch.int32))
+    clear = unoccluded(grid, point, normal, watchers(centers), torch.tensor([[0, 1, 2, 3]], dtype=torch.int32))
     assert clear.tolist() == [[False, True, True, True]]
 
 
 def test_no_points_at_all() -> None:
     nothing = torch.zeros(0, 3)
-    clear = clear_sight(torch.ones(3, 3, 3), nothing, nothing, watchers(nothing), torch.zeros(0, 4, dtype=torch.int32))
+    clear = unoccluded(torch.ones(3, 3, 3), nothing, nothing, watchers(nothing), torch.zeros(0, 4, dtype=torch.int32))
     assert clear.shape == (0, 4)
 
 
@@ -63,7 +63,7 @@ def test_a_mask_hides_what_is_not_in_it(device: torch.device) -> None:
     masks = torch.tensor([[[1, 0]], [[0, 1]]], dtype=torch.uint8, device=device)
     seen = Watchers(seen.project, seen.centers, masks, seen.facing)
     views = torch.tensor([[0, 1]] * 2, dtype=torch.int32, device=device)
-    assert clear_sight(grid, point, normal, seen, views).tolist() == [[True, False], [False, True]]
+    assert unoccluded(grid, point, normal, seen, views).tolist() == [[True, False], [False, True]]
 
 
 def test_what_is_seen_aslant_does_not_count() -> None:
@@ -71,8 +71,8 @@ def test_what_is_seen_aslant_does_not_count() -> None:
     point, normal = torch.tensor([[0.0, 0.0, 0.5]]), torch.tensor([[0.0, 0.0, 1.0]])
     centers = torch.tensor([[0.0, 0.0, 3.0], [3.0, 0.0, 1.5]])
     views = torch.tensor([[0, 1]], dtype=torch.int32)
-    assert clear_sight(grid, point, normal, watchers(centers, 0.3), views).tolist() == [[True, True]]
-    assert clear_sight(grid, point, normal, watchers(centers, 0.4), views).tolist() == [[True, False]]
+    assert unoccluded(grid, point, normal, watchers(centers, 0.3), views).tolist() == [[True, True]]
+    assert unoccluded(grid, point, normal, watchers(centers, 0.4), views).tolist() == [[True, False]]
 
 
 def test_what_lies_behind_the_camera_or_outside_the_sphere_hides_nothing() -> None:
@@ -81,10 +81,10 @@ def test_what_lies_behind_the_camera_or_outside_the_sphere_hides_nothing() -> No
     point, normal = torch.tensor([[0.0, 0.0, -0.5]]), torch.tensor([[0.0, 0.0, 1.0]])
     ceiling = torch.minimum(floor, (x[..., 2] - 0.85).abs() - 0.05).contiguous()
     centers, views = torch.tensor([[0.0, 0.0, 0.5], [0.0, 0.0, 3.0]]), torch.tensor([[0, 1]], dtype=torch.int32)
-    assert clear_sight(ceiling, point, normal, watchers(centers), views).tolist() == [[True, False]]
+    assert unoccluded(ceiling, point, normal, watchers(centers), views).tolist() == [[True, False]]
     beyond = torch.minimum(floor, (x - torch.tensor([0.8, 0.8, 0.8])).norm(dim=-1) - 0.25).contiguous()
     centers = torch.tensor([[2.4, 2.4, 3.4]])
-    assert clear_sight(beyond, point, normal, watchers(centers), views[:, :1]).tolist() == [[True]]
+    assert unoccluded(beyond, point, normal, watchers(centers), views[:, :1]).tolist() == [[True]]
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -19,7 +19,7 @@ log = logging.getLogger("nto3d")
 IN_BOX = 0.5  # least share of an instance that lies in the box it is meant by
 
 
-class Noun:
+class TextPrompt:
     """A noun, and what it names in the views of a scene.
 
     Args:

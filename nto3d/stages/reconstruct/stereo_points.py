@@ -99,7 +99,7 @@ def free_losses(sdf: Tensor, points: SurfacePoints) -> Tensor:
     return CLEAR * points.confidence * torch.relu(-sdf)
 
 
-class StereoPull:
+class StereoTerm:
     """A loss that is precise at first and coarse later, when the pictures know better.
 
     It stays to the end: without it, surface that few views see may move away from where stereo saw it for good.
@@ -118,7 +118,7 @@ class StereoPull:
         return {**points, "weight": self.weight, "steps": self.steps, "seed": self.seed}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> StereoPull:
+    def from_state(cls, state: Mapping[str, Any]) -> StereoTerm:
         """Counterpart of `state_dict`.
 
         Raises:

@@ -9,7 +9,8 @@ from torch.nn import functional
 from nto3d.errors import InputError
 from nto3d.fields.sdf import SdfField
 from nto3d.stages.model import SurfaceModel
-from nto3d.stages.reconstruct.pull import (
+from nto3d.stages.reconstruct.start import distance_at, fit_to_distance, refined_distance
+from nto3d.stages.reconstruct.stereo_points import (
     BATCH,
     CELL,
     CLEAR,
@@ -19,12 +20,11 @@ from nto3d.stages.reconstruct.pull import (
     NORMAL,
     ROBUST,
     SLACK,
-    StereoPull,
+    StereoTerm,
     SurfacePoints,
     free_losses,
     point_losses,
 )
-from nto3d.stages.reconstruct.start import distance_at, fit_to_distance, refined_distance
 from tests.stages.reconstruct.test_start import G, ball, centers, field
 
 
@@ -61,7 +61,7 @@ def test_losses_of_single_points() -> None:
 
 def test_shards_add_up() -> None:
     model = OnlySdf(field())
-    pull = StereoPull(on_a_ball(5000, 0.32), weight=2.0, steps=100, seed=1)
+    pull = StereoTerm(on_a_ball(5000, 0.32), weight=2.0, steps=100, seed=1)
     whole = pull.share(model, 0, 0, 1)  # type: ignore[arg-type]
     parts = sum(pull.share(model, 0, shard, 3) for shard in range(3))  # type: ignore[arg-type]
     torch.testing.assert_close(whole, parts)
@@ -71,9 +71,9 @@ def test_shards_add_up() -> None:
     sdf, gradient, _ = model.sdf(some.positions)
     expected = point_losses(sdf, gradient, some) + free_losses(before, some)
     torch.testing.assert_close(whole, 2.0 * expected.mean())
-    half = StereoPull(pull.points, weight=1.0, steps=100, seed=1)
+    half = StereoTerm(pull.points, weight=1.0, steps=100, seed=1)
     torch.testing.assert_close(pull.share(model, 50, 0, 1), 2.0 * half.share(model, 50, 0, 1))  # type: ignore[arg-type]
-    nothing = StereoPull(pull.points, weight=0.0, steps=100, seed=1)
+    nothing = StereoTerm(pull.points, weight=0.0, steps=100, seed=1)
     assert nothing.share(model, 0, 0, 1) == 0.0  # type: ignore[arg-type]
 
 
@@ -113,17 +113,17 @@ def test_a_bump_before_the_points_goes() -> None:
 
 
 def test_a_restored_pull_goes_on_as_before() -> None:
-    model, pull = OnlySdf(field()), StereoPull(on_a_ball(300), weight=2.0, steps=100, seed=4)
-    again = StereoPull.from_state(pull.state_dict())
+    model, pull = OnlySdf(field()), StereoTerm(on_a_ball(300), weight=2.0, steps=100, seed=4)
+    again = StereoTerm.from_state(pull.state_dict())
     assert again.steps == 100
     assert torch.equal(pull.share(model, 7, 0, 1), again.share(model, 7, 0, 1))  # type: ignore[arg-type]
 
 
 def test_a_pull_of_another_version_is_refused() -> None:
-    state = StereoPull(on_a_ball(30), weight=2.0, steps=100, seed=4).state_dict()
+    state = StereoTerm(on_a_ball(30), weight=2.0, steps=100, seed=4).state_dict()
     del state["towards"]
     with pytest.raises(InputError, match="expected stereo points with towards, found none"):
-        StereoPull.from_state(state)
+        StereoTerm.from_state(state)
 
 
 def test_points_are_thinned_alike_and_keep_together() -> None:

@@ -11,7 +11,7 @@ from nto3d.config.schema import SceneConfig, SegmenterName
 from nto3d.data.load import load_scene
 from nto3d.errors import InputError
 from nto3d.segment.base import Instances
-from nto3d.stages.lift.noun import Noun, is_meant, spread
+from nto3d.stages.lift.text_prompt import TextPrompt, is_meant, spread
 from nto3d.types import BoolArray, ByteArray, Prompts, Scene
 from tests.helpers import write_dtu_scene
 
@@ -52,7 +52,7 @@ def click(view: int, x: float, labels: tuple[int, ...] = (1,), box: np.ndarray |
 
 def test_the_best_of_several_views_from_different_sides(scene: Scene) -> None:
     finder = Given(blind=[scene.images[0]])
-    found = Noun(finder, scene, "cup").first([], scene.train, 3)
+    found = TextPrompt(finder, scene, "cup").first([], scene.train, 3)
     assert finder.asked == 3
     assert 0 not in found
     assert len(found) == 2
@@ -64,7 +64,7 @@ def test_the_best_of_several_views_from_different_sides(scene: Scene) -> None:
 
 
 def test_a_click_chooses_the_instance(scene: Scene) -> None:
-    noun = Noun(Given(blind=[scene.images[1]]), scene, "cup")
+    noun = TextPrompt(Given(blind=[scene.images[1]]), scene, "cup")
     found = noun.first([click(0, 3.0), click(2, 20.0)], scene.train, 3)
     assert {view: mask.score for view, mask in found.items()} == {0: 0.6, 2: 0.9}
     assert set(noun.at([click(0, 3.0), click(1, 3.0)])) == {0}
@@ -75,7 +75,7 @@ def test_a_click_chooses_the_instance(scene: Scene) -> None:
 
 
 def test_nothing_of_that_name_is_said(scene: Scene) -> None:
-    noun = Noun(Given(blind=list(scene.images)), scene, "cup")
+    noun = TextPrompt(Given(blind=list(scene.images)), scene, "cup")
     with pytest.raises(InputError, match=r"prompts\.text: nothing looks like 'cup' in views 0, .*: try another noun"):
         noun.first([], scene.train, 3)
 
