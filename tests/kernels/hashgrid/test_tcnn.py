@@ -13,9 +13,9 @@ from nto3d.kernels.hashgrid.grid import HashGrid
 from nto3d.kernels.hashgrid.spec import HashGridSpec
 from nto3d.kernels.hashgrid.tcnn import TcnnEncoder
 from nto3d.kernels.hashgrid.torch_twin import TorchEncoder
-from tests.kernels import fake_tinycudann
 from tests.kernels.devices import assert_close, needs_cuda
 from tests.kernels.grids import SPECS, places, random_table
+from tests.kernels.hashgrid import fake_tinycudann
 
 
 def agrees_with_the_twin(spec: HashGridSpec, count: int, device: str) -> None:
