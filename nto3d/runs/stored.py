@@ -28,7 +28,7 @@ class StoredRun:
 
     Attributes:
         model: on the device that was asked for. world_from_normalized: [4, 4], of the scene.
-        visibility: what the training views show; None in checkpoints that are too old. objects: that have names, or None.
+        visibility: what the training views show; None in old checkpoints. objects: that have names, or None.
     """
 
     model: SurfaceModel
