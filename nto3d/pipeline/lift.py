@@ -22,7 +22,7 @@ from nto3d.pipeline.scene import SAMPLE_LENGTH, lift_config, train_lift
 from nto3d.pipeline.watch import Watch
 from nto3d.stages.lift.click_transfer import completed, mask_confidences, on_surface, transferred
 from nto3d.stages.lift.confidence import Confidence, estimate_confidence
-from nto3d.stages.lift.initialize import open_masks
+from nto3d.stages.lift.initialize import FirstMasks, KnownScene, open_masks
 from nto3d.stages.lift.objective import Lift
 from nto3d.stages.lift.refine import Segmentation, ViewMask, agreement, lost, to_arrays
 from nto3d.stages.lift.scene import SceneFit
@@ -132,20 +132,9 @@ class Lifter:
         told = {view: fitted.seen[view] for view in {*self.views, *(some.view for some in self.others)}}
         first = self._with_transferred(clicked, told)
         confidences = mask_confidences(first, clicked, self.cameras, fitted.seen)
-        masks, self.whole = open_masks(
-            self.segmentation,
-            model,
-            self.scene,
-            self.cameras,
-            fitted.seen,
-            first,
-            confidences,
-            self.prompts,
-            self._held_out,
-            self.threads,
-            self.config.seed,
-            self.others,
-        )
+        known = KnownScene(self.scene, model, self.cameras, fitted.seen, self._held_out)
+        asked = FirstMasks(first, confidences, self.prompts, self.others)
+        masks, self.whole = open_masks(self.segmentation, known, asked, self.threads, self.config.seed)
         if lost(masks):
             raise self._lost(0, {view: mask.pixels for view, mask in first.items()})
         self._watch.round(masks, None, self.views, time.perf_counter() - self.begun)

@@ -17,6 +17,8 @@ import yaml
 from nto3d.cli import main
 from nto3d.config.renamed import RENAMED, with_present_names
 from nto3d.export.mesh_io import read_mesh
+from nto3d.runs.after.evaluate import evaluate
+from nto3d.runs.after.export import export_run
 from nto3d.runs.folder import load_run_config
 from nto3d.runs.stored import open_run
 from tests.helpers import write_dtu_scene
@@ -32,10 +34,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(shutil.copytree(EARLIER, tmp_path / "run"))
 
 
-def test_it_goes_on(run: Path) -> None:
+def test_it_goes_on_and_is_exported_and_evaluated(run: Path) -> None:
     assert main([f"resume={run}"]) == 0
     assert json.loads((run / "metrics.json").read_text())["lift_rounds"] == 1
-    assert len(read_mesh(run / "mesh.ply").faces) > 50
+    before = read_mesh(run / "mesh.ply")
+    assert len(before.faces) > 50
+    (run / "mesh.ply").unlink()
+    export_run(run, [])
+    assert read_mesh(run / "mesh.ply").faces.tolist() == before.faces.tolist()
+    assert {"psnr", "mask_iou"} <= set(evaluate(run, None, None, []))
     steps = [line.split(",")[0] for line in (run / "scalars.csv").read_text().splitlines()[1:]]
     assert steps[0] == "4"
     assert steps[-1] == "12"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nto3d.stages.lift.click_transfer import mask_confidences, transferred
-from nto3d.stages.lift.initialize import open_masks
+from nto3d.stages.lift.initialize import FirstMasks, KnownScene, open_masks
 from nto3d.stages.lift.refine import Segmentation, ViewMask
 from nto3d.stages.views.projection import UNSURE
 from nto3d.types import BoolArray, FloatArray, Mask, Prompts
@@ -57,8 +57,8 @@ def opened(
         asked = {o.view: o for p in clicks.values() for o in transferred(p, world.cameras, learned, masks - 1)}
         first = {**segmentation.ask_all([asked[view] for view in asked if view not in own], 1), **own}
     confidences = mask_confidences(first, own, world.cameras, world.seen)
-    args = (segmentation, world.model, scene, world.cameras, world.seen, first, confidences, clicks, held_out)
-    found, whole = open_masks(*args, 1, 0)
+    known = KnownScene(scene, world.model, world.cameras, world.seen, held_out)
+    found, whole = open_masks(segmentation, known, FirstMasks(first, confidences, clicks), 1, 0)
     return found, None if whole is None else whole.targets
 
 
