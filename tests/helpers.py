@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+ROOT = Path(__file__).resolve().parents[1]  # of the repository
+SAMPLE = ROOT / "datasets" / "sample"  # the bundled scene
 FloatArray = NDArray[np.float64]
 SPHERE_RADIUS = 0.5  # normalized units
 
@@ -115,29 +117,7 @@ def write_dtu_scene(
     world_from_normalized = np.diag([scale, scale, scale, 1.0])
     world_from_normalized[:3, 3] = offset
     rendered = [render_sphere(k, pose, size) for k, pose in zip(intrinsics, cam_to_world, strict=True)]
-
-    (path / image_folder).mkdir(parents=True, exist_ok=True)
-    for view, (image, mask, z) in enumerate(rendered):
-        stem = f"{view:0{digits}d}"
-        Image.fromarray(image).save(path / image_folder / f"{stem}{suffix}")
-        if masks:
-            (path / mask_folder).mkdir(exist_ok=True)
-            Image.fromarray(mask.astype(np.uint8) * 255).save(path / mask_folder / f"{stem}.png")
-        if depths:
-            (path / "depth").mkdir(exist_ok=True)
-            np.save(path / "depth" / f"{stem}.npy", (z * scale).astype(np.float32))
-    if mesh:
-        import trimesh
-
-        sphere = trimesh.creation.icosphere(subdivisions=2, radius=SPHERE_RADIUS * scale)
-        sphere.apply_translation(offset)
-        sphere.export(path / "gt_mesh.ply")
-
-    entries: dict[str, NDArray] = dict(world_matrices(intrinsics, cam_to_world, world_from_normalized))
-    if edit_cameras is not None:
-        entries = edit_cameras(entries)
-    np.savez(path / cameras_file, **entries)
-    return WrittenScene(
+    written = WrittenScene(
         path=path,
         intrinsics=intrinsics,
         cam_to_world=cam_to_world,
@@ -146,6 +126,35 @@ def write_dtu_scene(
         masks=np.stack([mask for _, mask, _ in rendered]),
         depths=np.stack([(z * scale).astype(np.float32) for _, _, z in rendered]),
     )
+    stems = [f"{view:0{digits}d}" for view in range(views)]
+    write_pictures(path / image_folder, [stem + suffix for stem in stems], written.images)
+    if masks:
+        write_pictures(path / mask_folder, [f"{stem}.png" for stem in stems], written.masks.astype(np.uint8) * 255)
+    if depths:
+        (path / "depth").mkdir(exist_ok=True)
+        for stem, depth in zip(stems, written.depths, strict=True):
+            np.save(path / "depth" / f"{stem}.npy", depth)
+    if mesh:
+        write_sphere(path / "gt_mesh.ply", SPHERE_RADIUS * scale, offset)
+    entries: dict[str, NDArray] = dict(world_matrices(intrinsics, cam_to_world, world_from_normalized))
+    np.savez(path / cameras_file, **(entries if edit_cameras is None else edit_cameras(entries)))
+    return written
+
+
+def write_pictures(folder: Path, names: list[str], pictures: NDArray[np.uint8]) -> None:
+    """Write pictures [V, H, W, ...] into a folder, which is made where absent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in zip(names, pictures, strict=True):
+        Image.fromarray(picture).save(folder / name)
+
+
+def write_sphere(file: Path, radius: float, center: tuple[float, float, float]) -> None:
+    """Write a closed mesh of a sphere."""
+    import trimesh
+
+    sphere = trimesh.creation.icosphere(subdivisions=2, radius=radius)
+    sphere.apply_translation(center)
+    sphere.export(file)
 
 
 def truncate(file: Path, share: float = 0.6) -> None:

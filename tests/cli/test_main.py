@@ -15,8 +15,7 @@ from nto3d.config.schema import Config, MeshFormat
 from nto3d.errors import InputError, Interrupted
 from nto3d.runs.folder import load_run_config, read_run_info
 from tests.cli.conftest import Runs, failing, one_error_line, save
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers import ROOT
 
 
 def test_a_run_leaves_its_configuration_and_how_it_was_started(runs: Runs) -> None:

@@ -1,22 +1,21 @@
+"""Reading scenes in the DTU layout."""
+
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from nto3d.data.dtu import read_dtu
 from nto3d.errors import InputError
 from nto3d.geometry.cameras import project, unproject
-from tests.helpers import truncate, write_dtu_scene
+from tests.data.broken_scenes import Entries
+from tests.helpers import ROOT, write_dtu_scene
 
-Entries = dict[str, NDArray]
-REAL_SCENE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "dtu_scan65"
+REAL_SCENE = ROOT.parent / "shared" / "data" / "dtu_scan65"
 
 
 def test_reads_back_what_was_written(tmp_path: Path) -> None:
@@ -157,186 +156,6 @@ def test_held_out_views(tmp_path: Path) -> None:
     assert scene.test == (1, 5)
     assert scene.train == (0, 2, 3, 4)
     assert read_dtu(tmp_path, test_views=[]).train == (0, 1, 2, 3, 4, 5)
-
-
-def edit(change: Callable[[Entries], object]) -> Callable[[Path], None]:
-    """Break the camera file."""
-
-    def break_scene(path: Path) -> None:
-        file = path / "cameras_sphere.npz"
-        with np.load(file) as archive:
-            entries = dict(archive)
-        change(entries)
-        np.savez(file, **entries)
-
-    return break_scene
-
-
-def remove(name: str) -> Callable[[Path], None]:
-    return lambda path: shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink()
-
-
-def replace(name: str, content: bytes) -> Callable[[Path], object]:
-    return lambda path: (path / name).write_bytes(content)
-
-
-def picture(name: str, pixels: NDArray) -> Callable[[Path], None]:
-    return lambda path: Image.fromarray(pixels).save(path / name)
-
-
-def clear(folder: str) -> Callable[[Path], None]:
-    def break_scene(path: Path) -> None:
-        for file in (path / folder).iterdir():
-            file.unlink()
-
-    return break_scene
-
-
-def blacken_masks(path: Path) -> None:
-    for file in (path / "mask").iterdir():
-        Image.fromarray(np.zeros((24, 32), np.uint8)).save(file)
-
-
-def same_place(entries: Entries) -> None:
-    for view in range(6):
-        entries[f"world_mat_{view}"] = entries["world_mat_0"]
-
-
-def turn_away(entries: Entries) -> None:
-    for view in range(6):
-        entries[f"world_mat_{view}"] = np.diag([1.0, -1.0, -1.0, 1.0]) @ entries[f"world_mat_{view}"]
-
-
-def skew(entries: Entries) -> None:
-    for view in range(6):
-        entries[f"scale_mat_{view}"] = np.diag([10.0, 10.0, 20.0, 1.0])
-
-
-def extra_camera(entries: Entries) -> None:
-    entries["world_mat_6"] = entries["scale_mat_6"] = np.eye(4)
-
-
-def objects(entries: Entries) -> None:
-    entries["world_mat_2"] = np.array([{"a": 1}], dtype=object)
-
-
-Break = Callable[[Path], object]
-BROKEN: dict[str, tuple[Break, str]] = {
-    "no folder": (
-        lambda path: path.rename(path.parent / "gone"),
-        r"scene\.path: expected a folder, there is none at .*box",
-    ),
-    "no camera file": (
-        remove("cameras_sphere.npz"),
-        r"cameras_sphere\.npz, cameras\.npz or cameras_large\.npz, none is",
-    ),
-    "empty camera file": (replace("cameras_sphere.npz", b""), r"cameras_sphere\.npz: expected an npz archive.*empty"),
-    "no archive": (replace("cameras_sphere.npz", b"hello" * 99), r"cameras_sphere\.npz: expected an npz archive"),
-    "cut archive": (
-        lambda path: truncate(path / "cameras_sphere.npz"),
-        r"cameras_sphere\.npz: expected an npz archive.*cut",
-    ),
-    "object array": (edit(objects), r"cameras_sphere\.npz: expected a \[4, 4\] matrix of numbers for world_mat_2"),
-    "no cameras": (edit(dict.clear), r"expected keys world_mat_0, scale_mat_0, \.\.\., got \[\]"),
-    "other keys": (edit(lambda e: (e.clear(), e.update(K=np.eye(3)))), r"world_mat_0, .*got \['K'\]"),
-    "too few cameras": (edit(lambda e: e.pop("world_mat_5")), r"each of the 6 pictures, got 5 cameras"),
-    "too many cameras": (edit(extra_camera), r"each of the 6 pictures, got 7 cameras"),
-    "a gap": (edit(lambda e: e.update(world_mat_9=e.pop("world_mat_3"))), r"expected a key world_mat_3"),
-    "no scale_mat": (edit(lambda e: e.pop("scale_mat_3")), r"expected a key scale_mat_3, .*found 11 keys"),
-    "shape": (edit(lambda e: e.update(world_mat_1=np.eye(3))), r"shape \[4, 4\] for world_mat_1, got \[3, 3\]"),
-    "text": (edit(lambda e: e.update(world_mat_1=np.full((4, 4), "a"))), r"numbers for world_mat_1, got <U1"),
-    "NaN": (edit(lambda e: e.update(world_mat_1=np.full((4, 4), np.nan))), r"finite numbers for world_mat_1"),
-    "infinity": (edit(lambda e: e.update(scale_mat_0=np.full((4, 4), np.inf))), r"finite numbers for scale_mat_0"),
-    "singular": (edit(lambda e: e.update(world_mat_1=np.zeros((4, 4)))), r"world_mat: camera 1: .*singular"),
-    "two scales": (edit(lambda e: e.update(scale_mat_2=np.eye(4))), r"scale_mat_2 differs from scale_mat_0"),
-    "no similarity": (edit(skew), r"scale_mat_0: expected one uniform scale.*from 10 to 20"),
-    "one place": (edit(same_place), r"cameras at different places, all 6 stand at the same point"),
-    "turned away": (edit(turn_away), r"it lies behind all of them"),
-    "no image folder": (remove("image"), r"expected a folder image or images with pictures, there is none"),
-    "empty image folder": (clear("image"), r"image: expected PNG or JPEG pictures, there are none"),
-    "one image missing": (remove("image/003.png"), r"each of the 5 pictures, got 6 cameras"),
-    "image of another size": (
-        picture("image/003.png", np.zeros((24, 30, 3), np.uint8)),
-        r"image/003\.png: expected 32 x 24 pixels like 000\.png, got 30 x 24",
-    ),
-    "truncated image": (lambda path: truncate(path / "image" / "003.png"), r"image/003\.png: expected a .*cut short"),
-    "empty image": (replace("image/003.png", b""), r"image/003\.png: .*the file is empty"),
-    "image is text": (replace("image/003.png", b"abc"), r"image/003\.png: .*cannot be read"),
-    "no mask folder": (remove("mask"), r"folder mask or masks, there is none; pass scene\.masks=none"),
-    "empty mask folder": (clear("mask"), r"mask: expected PNG or JPEG pictures"),
-    "one mask missing": (remove("mask/003.png"), r"mask: expected a mask for each of the 6 pictures, got 5 masks"),
-    "mask of another size": (
-        picture("mask/003.png", np.full((12, 16), 255, np.uint8)),
-        r"mask/003\.png: expected 32 x 24 pixels like its picture, got a mask of 16 x 12",
-    ),
-    "truncated mask": (
-        lambda path: truncate(path / "mask" / "003.png"),
-        r"mask/003\.png: expected a .*(cut short|read)",
-    ),
-    "black masks": (blacken_masks, r"masks that are white on the target, all 6 are empty"),
-    "one depth missing": (remove("depth/003.npy"), r"depth: expected a depth map for each of the 6 pictures, got 5"),
-    "depth is text": (replace("depth/003.npy", b"abc"), r"depth/003\.npy: expected a depth map as npy"),
-    "depth of another size": (
-        lambda path: np.save(path / "depth" / "003.npy", np.ones((3, 4))),
-        r"depth/003\.npy: expected \[H, W\] = \[24, 32\] like its picture, got \[3, 4\]",
-    ),
-    "depth of whole numbers": (
-        lambda path: np.save(path / "depth" / "003.npy", np.ones((24, 32), int)),
-        r"depth/003\.npy: expected a depth map of floats",
-    ),
-    "negative depth": (
-        lambda path: np.save(path / "depth" / "003.npy", np.full((24, 32), -1.0)),
-        r"depth/003\.npy: expected depths of 0 \(unknown\) and above",
-    ),
-    "mesh is text": (replace("gt_mesh.ply", b"abc"), r"gt_mesh\.ply: expected a triangle mesh in PLY format"),
-    "cut mesh": (lambda path: truncate(path / "gt_mesh.ply"), r"gt_mesh\.ply: expected a triangle mesh"),
-    "points only": (
-        replace(
-            "gt_mesh.ply",
-            b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
-            b"end_header\n0 0 0\n",
-        ),
-        r"gt_mesh\.ply: expected a triangle mesh, it holds no triangles",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_broken_scenes_are_refused_in_one_line(tmp_path: Path, case: str) -> None:
-    break_scene, message = BROKEN[case]
-    write_dtu_scene(tmp_path / "box", depths=True, mesh=True)
-    break_scene(tmp_path / "box")
-    with pytest.raises(InputError, match=message) as caught:
-        read_dtu(tmp_path / "box")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("downscale", [0, -1, 25])
-def test_downscale_out_of_range(tmp_path: Path, downscale: int) -> None:
-    write_dtu_scene(tmp_path)
-    with pytest.raises(InputError, match=rf"scene\.downscale: expected 1 to 24 for .*, got {downscale}"):
-        read_dtu(tmp_path, downscale=downscale)
-
-
-@pytest.mark.parametrize(
-    ("test_views", "message"),
-    [
-        ([6], r"views from 0 to 5, got \[6\]"),
-        ([-1, 9], r"views from 0 to 5, got \[-1, 9\]"),
-        ([0, 1, 2, 3, 4, 5], r"at least 2 views to train on, got 0 \(6 views, 6 of them held out\)"),
-        ([0, 1, 2, 3, 4], r"at least 2 views to train on, got 1"),
-    ],
-)
-def test_test_views_out_of_range(tmp_path: Path, test_views: list[int], message: str) -> None:
-    write_dtu_scene(tmp_path)
-    with pytest.raises(InputError, match=message):
-        read_dtu(tmp_path, test_views=test_views)
-
-
-def test_one_view_is_too_few(tmp_path: Path) -> None:
-    write_dtu_scene(tmp_path, views=1)
-    with pytest.raises(InputError, match="at least 2 views to train on, got 1"):
-        read_dtu(tmp_path)
 
 
 @pytest.mark.skipif(not REAL_SCENE.is_dir(), reason="the DTU scan is not beside the repository")

@@ -15,8 +15,8 @@ from nto3d.data.synthetic.pool import PoolSpec, one_object
 from nto3d.mcc.model import Mcc
 from nto3d.mcc.weights import BUNDLED, load_mcc
 from nto3d.stages.mcc.assess import HeldOut, complete_view, mean_scores
+from tests.helpers import SAMPLE
 
-SAMPLE = Path(__file__).resolve().parents[2] / "datasets" / "sample"
 POOL = PoolSpec(views=1, side=TrainMccConfig.side, points=TrainMccConfig.surface_points)
 THRESHOLD = 0.3
 

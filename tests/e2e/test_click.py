@@ -20,10 +20,10 @@ from nto3d.data.load import load_scene
 from nto3d.evaluate.masks import iou
 from nto3d.runs.lift.confidence import read_confidence
 from nto3d.types import Scene
+from tests.helpers import SAMPLE
 from tests.report.test_recording import entities
 
 RERUN = importlib.util.find_spec("rerun") is not None
-SAMPLE = Path(__file__).resolve().parents[2] / "datasets" / "sample"
 SHRINK, EVERY = 3, 2  # of the sample's 32 pictures of 320 x 240
 CLICK = ("scene=dtu", f"scene.downscale={SHRINK}", "trainer=smoke", "device=cpu", "threads=1", "logger=none")
 

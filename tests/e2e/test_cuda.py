@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from nto3d.cli import main
+from tests.helpers import SAMPLE
 from tests.kernels.devices import needs_cuda
 
 
@@ -28,7 +29,6 @@ def test_mcc_learns_and_completes_on_cuda(tmp_path: Path) -> None:
     rest = ["train_mcc.queries=64", "train_mcc.held_out=1", "train_mcc.calibrate=0", "logger=none", "device=cuda"]
     given = ["mode=train_mcc", *small, *rest, "train_mcc.precision=bfloat16", "train_mcc.steps=6"]
     assert main([*given, f"output={tmp_path / 'learnt'}"]) == 0
-    sample = Path(__file__).resolve().parents[2] / "datasets" / "sample"
-    single = ["mode=single", f"scene.path={sample}", "device=cuda", "logger=none", f"output={tmp_path / 'single'}"]
+    single = ["mode=single", f"scene.path={SAMPLE}", "device=cuda", "logger=none", f"output={tmp_path / 'single'}"]
     assert main([*single, "single.granularity=0.1"]) == 0
     assert (tmp_path / "single" / "mesh.ply").is_file()

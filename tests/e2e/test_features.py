@@ -13,8 +13,8 @@ from PIL import Image
 from nto3d.cli import main
 from nto3d.export.mesh_io import read_mesh
 from nto3d.training.loop import Objective
-from tests.helpers import write_dtu_scene
-from tests.scripts.conftest import ROOT, Script, script
+from tests.helpers import SAMPLE, write_dtu_scene
+from tests.scripts.conftest import Script, script
 
 __all__ = ["script"]  # the fixture
 RUN = (
@@ -130,7 +130,7 @@ def test_features_are_learnt_better_than_the_best_constant() -> None:
 @pytest.mark.slow
 def test_the_sample_in_full(tmp_path: Path) -> None:
     """The acceptance figures: held-out views of the sample, classical features."""
-    sample = f"scene.path={ROOT / 'datasets' / 'sample'}"
+    sample = f"scene.path={SAMPLE}"
     rest = ("segmenter=precomputed", "field=neus_feature", "device=cpu", "evaluate.report=false", "logger=none")
     assert main([sample, *rest, f"output={tmp_path / 'run'}"]) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())

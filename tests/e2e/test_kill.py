@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers import write_dtu_scene
+from tests.helpers import ROOT, write_dtu_scene
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 60
 RUN = (
     *("scene=dtu", "scene.path=ball", "trainer=smoke", f"trainer.steps={STEPS}", "device=cpu", "threads=2"),

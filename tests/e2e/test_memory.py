@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import render_sphere, ring_cameras, world_matrices
+from tests.helpers import ROOT, render_sphere, ring_cameras, world_matrices
 
-ROOT = Path(__file__).resolve().parents[2]
 VIEWS, SIZE = 49, (1200, 1600)
 MOST_GB = 2.5
 

@@ -29,7 +29,7 @@ from nto3d.runs.lift.confidence import read_confidence
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
 from tests.halves import write_halves
-from tests.scripts.conftest import ROOT
+from tests.helpers import ROOT
 
 VIEWS, CLICKED, HELD_OUT = 12, 3, 4
 SIZE = (48, 64)

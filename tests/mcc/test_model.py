@@ -17,10 +17,11 @@ from torch.nn import functional
 from nto3d.mcc.attention import Block
 from nto3d.mcc.model import FAR, Mcc, MccSizes, position_table, pulled_in, waves
 from nto3d.mcc.weights import load_mcc, save_mcc
+from tests.helpers import ROOT
 from tests.mcc.formula import SMALL as SHALLOW
 from tests.mcc.formula import formula_weights, wave
 
-REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "mcc"
+REFERENCE = ROOT.parent / "shared" / "mcc"
 SMALL = dataclasses.replace(SHALLOW, depth=2, decoder_depth=3)
 
 

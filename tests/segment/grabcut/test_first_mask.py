@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 
 from nto3d.evaluate.masks import iou
-from nto3d.segment.grabcut.first_mask import (
-    Pointers,
-    believable,
-    first_mask,
-    separation,
-    sharpness,
-)
+from nto3d.segment.grabcut.first_mask import Pointers, believable, first_mask, separation, sharpness
 from nto3d.segment.grabcut.regions import Regions, edge_ranks
 from nto3d.types import BoolArray, ByteArray
 from tests.segment.pictures import GREEN, ORANGE, clover, disc, painted

@@ -1,145 +1,42 @@
-"""GrabCut on textured pictures whose outlines are known, and on the bundled sample."""
+"""GrabCut on textured pictures whose outlines are known: clicks and boxes, the same bits again, and wrong input."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from nto3d.data.dtu import read_dtu
 from nto3d.errors import InputError
 from nto3d.evaluate.masks import iou
 from nto3d.segment.base import Segmenter
 from nto3d.segment.grabcut.segmenter import GrabCutSegmenter
-from nto3d.types import BoolArray, ByteArray, FloatArray, Mask, Prompts, Scene
+from nto3d.types import ByteArray, Prompts
+from tests.segment.grabcut.asking import (
+    IMAGE,
+    LARGE,
+    LARGE_IMAGE,
+    LARGE_MIDDLE,
+    MIDDLE,
+    SIZE,
+    TARGET,
+    asked,
+    grown,
+    moved,
+    prior,
+    segment,
+    without_right,
+)
 from tests.segment.pictures import GREEN, ORANGE, clover, disc, painted
-
-SAMPLE = Path(__file__).resolve().parents[3] / "datasets" / "sample"
-SIZE, MIDDLE = (121, 163), (80, 60)  # odd sizes; x, y
-TARGET = clover(SIZE, MIDDLE, 32)
-IMAGE = painted(SIZE, [(TARGET, ORANGE)])
-LARGE_SIZE, LARGE_MIDDLE = (704, 960), (480, 350)
-LARGE = clover(LARGE_SIZE, LARGE_MIDDLE, 180)
-LARGE_IMAGE = painted(LARGE_SIZE, [(LARGE, ORANGE)])
-
-
-def asked(*clicks: tuple[float, float], labels: list[int] | None = None, **others: Any) -> Prompts:
-    xy = np.array(clicks, dtype=np.float64).reshape(-1, 2)
-    return Prompts(7, xy, np.array(labels or [1] * len(clicks), dtype=np.int64), **others)
-
-
-def segment(image: ByteArray, prompts: Prompts, **settings: Any) -> Mask:
-    segmenter = GrabCutSegmenter(**settings)
-    mask = segmenter.segment(segmenter.embed(image), prompts)
-    assert mask.pixels.shape == image.shape[:2]
-    assert mask.pixels.dtype == np.bool_
-    assert isinstance(mask.score, float)
-    assert 0.0 <= mask.score <= 1.0
-    assert mask.view == 7
-    return mask
-
-
-def prior(mask: BoolArray, inside: float = 1.0) -> FloatArray:
-    return np.where(mask, np.float32(inside), np.float32(0.0))
-
-
-def moved(mask: BoolArray, x: int, y: int) -> BoolArray:
-    return np.roll(mask, (y, x), axis=(0, 1))
-
-
-def grown(mask: BoolArray, pixels: int) -> BoolArray:
-    """Wider on all sides by so many pixels, or narrower."""
-    kernel = np.ones((2 * abs(pixels) + 1,) * 2, np.uint8)
-    changed: BoolArray = (cv2.dilate if pixels > 0 else cv2.erode)(mask.view(np.uint8), kernel) > 0
-    return changed
-
-
-def without_right(mask: BoolArray, column: int) -> BoolArray:
-    return mask & (np.arange(mask.shape[1]) < column)
 
 
 def test_it_is_a_segmenter() -> None:
     segmenter: Segmenter[ByteArray] = GrabCutSegmenter()
     assert segmenter.embed(IMAGE) is IMAGE
-
-
-# What a prior says
-
-
-@pytest.mark.parametrize(
-    ("wrong", "before"),
-    [
-        (moved(TARGET, 7, -5), 0.75),
-        (grown(TARGET, 6), 0.72),
-        (grown(TARGET, -6), 0.65),
-        (without_right(TARGET, 106), 0.95),
-        (TARGET | disc(SIZE, (60, 22), 11), 0.93),
-    ],
-    ids=["shifted", "too wide", "too narrow", "cut", "with a foreign patch"],
-)
-def test_a_wrong_prior_is_corrected(wrong: BoolArray, before: float) -> None:
-    assert iou(wrong, TARGET) < before
-    assert iou(segment(IMAGE, asked(prior=prior(wrong))).pixels, TARGET) > 0.98
-
-
-def test_a_prior_is_trusted_beyond_its_band() -> None:
-    """There is another target of the same colours far away, and this one is taken for a half."""
-    twin = clover(SIZE, (22, 100), 14)
-    image = painted(SIZE, [(TARGET | twin, ORANGE)])
-    assert not segment(image, asked(prior=prior(TARGET))).pixels[twin].any()
-    half = prior(without_right(TARGET, 80))
-    reached = [iou(segment(image, asked(prior=half), band=band).pixels, TARGET) for band in (0.05, 0.25, 0.8)]
-    assert reached[0] < 0.65
-    assert reached[0] + 0.05 < reached[1] < 0.8
-    assert reached[2] > 0.95
-
-
-def test_prompts_say_how_far_a_prior_may_be_wrong() -> None:
-    wrong = disc(SIZE, MIDDLE, 32)  # covers what is between the leaves
-    loose, tight = (segment(IMAGE, asked(prior=prior(wrong), slack=slack)).pixels for slack in (None, 0.02))
-    assert iou(loose, TARGET) > iou(tight, TARGET) + 0.02
-    assert iou(tight, wrong) > 0.95
-
-
-def test_where_a_prior_is_unsure_the_colours_decide() -> None:
-    unsure = prior(TARGET)
-    unsure[TARGET & ~without_right(TARGET, 80)] = 0.4  # far wider than the band
-    assert iou(unsure > 0.5, TARGET) < 0.6
-    assert iou(segment(IMAGE, asked(prior=unsure)).pixels, TARGET) > 0.9
-    unsure = prior(TARGET)
-    unsure[disc(SIZE, (135, 60), 25) & ~TARGET] = 0.6
-    assert iou(unsure > 0.5, TARGET) < 0.85
-    assert iou(segment(IMAGE, asked(prior=unsure)).pixels, TARGET) > 0.98
-
-
-def test_an_empty_prior_is_an_empty_mask() -> None:
-    around = np.array([30.0, 20.0, 120.0, 100.0])
-    for prompts in (asked(prior=prior(TARGET, 0.4)), asked(prior=prior(TARGET, 0.0), box=around)):
-        mask = segment(IMAGE, prompts)
-        assert not mask.pixels.any()
-        assert mask.score == 0.0
-
-
-def test_a_prior_of_everything_is_believed_but_not_trusted() -> None:
-    mask = segment(IMAGE, asked(prior=np.ones(SIZE, np.float32)))
-    assert mask.pixels.all()
-    assert mask.score == 0.0
-
-
-def test_the_score_tells_a_good_mask_from_a_bad_one() -> None:
-    good = segment(IMAGE, asked(prior=prior(TARGET))).score
-    nothing = segment(IMAGE, asked(prior=prior(disc(SIZE, (25, 25), 18)))).score
-    half = segment(IMAGE, asked(prior=prior(without_right(TARGET, 80)))).score
-    assert good > 0.85
-    assert half < 0.8 * good
-    assert nothing < 0.5 * good
 
 
 # Clicks and boxes
@@ -248,47 +145,6 @@ def test_nothing_stands_out(prompts: Prompts, where: str) -> None:
         segment(even, prompts)
 
 
-# Sizes
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 3), (5, 9), (17, 16)])
-def test_tiny_pictures(size: tuple[int, int]) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    click = size[1] // 2, size[0] // 2
-    given = np.zeros(size, dtype=np.float32)
-    given[: size[0] // 2 + 1, : size[1] // 2 + 1] = 1.0
-    for prompts in (asked(click), asked(click, prior=given), asked(prior=given)):
-        with contextlib.suppress(InputError):  # nothing stands out in a few pixels
-            assert segment(image, prompts).pixels.any()
-
-
-@pytest.mark.parametrize(
-    "prompts",
-    [asked(LARGE_MIDDLE), asked(prior=prior(moved(LARGE, 25, -30)))],
-    ids=["click", "prior"],
-)
-def test_a_large_picture_is_cut_at_full_size(prompts: Prompts) -> None:
-    """What can be said of the outline in a third of the size is worse."""
-    mask = segment(LARGE_IMAGE, prompts, longest=240).pixels
-    coarse = cv2.resize(LARGE.astype(np.float32), (240, 176), interpolation=cv2.INTER_AREA)
-    best = cv2.resize(coarse, LARGE_SIZE[::-1], interpolation=cv2.INTER_NEAREST) > 0.5
-    assert iou(mask, LARGE) > 0.998
-    assert np.count_nonzero(mask ^ LARGE) < 0.3 * np.count_nonzero(best ^ LARGE)
-
-
-def test_only_the_surroundings_are_looked_at() -> None:
-    """A small target of a large picture is not reduced: its mask is that of the cropped picture."""
-    small = clover(SIZE, MIDDLE, 20)
-    part = painted(SIZE, [(small, ORANGE)])
-    image = np.zeros((900, 1200, 3), dtype=np.uint8)
-    image[500 : 500 + SIZE[0], 700 : 700 + SIZE[1]] = part
-    given = np.zeros((900, 1200), dtype=np.float32)
-    given[500 : 500 + SIZE[0], 700 : 700 + SIZE[1]] = moved(small, 4, 2)
-    mask = segment(image, asked(prior=given), longest=160).pixels[500 : 500 + SIZE[0], 700 : 700 + SIZE[1]]
-    np.testing.assert_array_equal(mask, segment(part, asked(prior=prior(moved(small, 4, 2))), longest=160).pixels)
-    assert iou(mask, small) > 0.98
-
-
 # The same input, the same bits
 
 
@@ -367,43 +223,3 @@ def test_wrong_priors(size: tuple[int, ...]) -> None:
 def test_wrong_settings(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected a band in"):
         GrabCutSegmenter(**settings)
-
-
-# The bundled sample
-
-
-@pytest.fixture(scope="module")
-def sample() -> Scene:
-    return read_dtu(SAMPLE)
-
-
-def deepest(mask: BoolArray) -> tuple[int, int]:
-    """The pixel (x, y) in the middle of a mask."""
-    padded = np.pad(mask, 1).view(np.uint8)
-    row, column = divmod(int(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5).argmax()), padded.shape[1])
-    return column - 1, row - 1
-
-
-def test_the_sample_from_one_click_each(sample: Scene) -> None:
-    assert sample.masks is not None
-    reached = []
-    for view in range(1, len(sample.cameras), 8):
-        truth = sample.masks[view]
-        reached.append(iou(segment(sample.images[view], asked(deepest(truth))).pixels, truth))
-    assert np.mean(reached) > 0.97
-    assert min(reached) > 0.93
-
-
-def test_the_sample_from_wrong_priors(sample: Scene) -> None:
-    """Shifted, and without a tenth of the target: what a projection of a rough surface may be."""
-    assert sample.masks is not None
-    given, reached = [], []
-    for view in range(0, len(sample.cameras), 3):
-        truth = sample.masks[view]
-        columns = np.nonzero(truth)[1]
-        wrong = moved(truth if view % 2 else without_right(truth, int(np.quantile(columns, 0.9))), 4, 3)
-        given.append(iou(wrong, truth))
-        reached.append(iou(segment(sample.images[view], asked(prior=prior(wrong))).pixels, truth))
-    assert np.mean(given) < 0.85
-    assert np.mean(reached) > 0.96
-    assert min(reached) > 0.85

@@ -19,9 +19,9 @@ from nto3d.segment.sam.library import sam_modeling
 from nto3d.segment.sam.loading import Architecture, build_sam, infer_architecture, load_sam, open_sam
 from nto3d.segment.sam.published import find_checkpoint, published_name
 from nto3d.types import Prompts
+from tests.helpers import ROOT
 from tests.segment.tiny_sam import TINY, VIT_B, random_sam, write_sam
 
-ROOT = Path(__file__).resolve().parents[3]
 VIT_L = dataclasses.replace(VIT_B, width=1024, depth=24, heads=16, mlp_width=4096, global_blocks=(5, 11, 17, 23))
 VIT_H = dataclasses.replace(VIT_B, width=1280, depth=32, heads=16, mlp_width=5120, global_blocks=(7, 15, 23, 31))
 

@@ -1,97 +1,20 @@
-"""The SAM segmenter: against the package's own forward pass, with models whose answers are known, and its cache."""
+"""The SAM segmenter: against the package's own forward pass, and with models whose answers are known."""
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from nto3d.segment.base import Segmenter
-from nto3d.segment.embeddings import EmbeddingCache
-from nto3d.segment.sam.library import sam_modeling
-from nto3d.segment.sam.loading import open_sam
 from nto3d.segment.sam.segmenter import SamEmbedding, SamSegmenter
-from nto3d.types import BoolArray, ByteArray, FloatArray, Prompts
-from tests.segment.tiny_sam import random_sam, write_sam
-
-CPU = torch.device("cpu")
-SIZES = [(64, 64), (200, 300), (300, 200), (24, 32), (20, 100), (500, 60), (1, 40), (333, 64)]
-
-
-def picture(height: int, width: int, seed: int = 0) -> ByteArray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def click(*points: tuple[float, float], labels: list[int] | None = None, **others: Any) -> Prompts:
-    return Prompts(0, np.array(points, dtype=float).reshape(-1, 2), np.array(labels or [1] * len(points)), **others)
-
-
-def iou(one: BoolArray, other: BoolArray) -> float:
-    return float((one & other).sum() / max((one | other).sum(), 1))
-
-
-class ScriptedSam(nn.Module):
-    """A model in SAM's place whose answer is known: `answer(prompts)` gives logits [K, 32, 32] and scores [K].
-
-    Its features are the mean brightness of 8 x 8 cells; what it is asked is kept in `asked`.
-    """
-
-    mask_threshold = 0.0
-
-    def __init__(self, answer: Any) -> None:
-        super().__init__()
-        self.answer = answer
-        self.asked: list[dict[str, Tensor | None]] = []
-        self.image_encoder = _Brightness()
-        self.prompt_encoder = _PassedOn()
-        self.official = random_sam()
-
-    def preprocess(self, pixels: Tensor) -> Tensor:
-        return functional.pad(pixels, (0, 64 - pixels.shape[-1], 0, 64 - pixels.shape[-2]))
-
-    def mask_decoder(self, image_embeddings: Tensor, sparse_prompt_embeddings: dict, **others: Any) -> tuple:
-        self.asked.append(sparse_prompt_embeddings)
-        logits, scores = self.answer({**sparse_prompt_embeddings, "features": image_embeddings[0]})
-        return logits[None], scores[None]
-
-    def postprocess_masks(self, *arguments: Any) -> Tensor:
-        return self.official.postprocess_masks(*arguments)
-
-
-class _Brightness(nn.Module):
-    img_size = 64
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), 8)
-
-
-class _PassedOn(nn.Module):
-    embed_dim, image_embedding_size, mask_input_size = 1, (8, 8), (32, 32)
-
-    def forward(self, points: Any, boxes: Tensor | None, masks: Tensor | None) -> tuple[dict, None]:
-        xy, labels = (None, None) if points is None else (points[0][0], points[1][0])
-        return {"xy": xy, "labels": labels, "box": boxes, "masks": masks}, None
-
-    def get_dense_pe(self) -> None:
-        return None
-
-
-def disc_at(x: float, y: float, radius: float = 6.0) -> Tensor:
-    """Low-res logits [32, 32] of a disc in the frame of 64 pixels, whose cells are 2 pixels wide."""
-    ys, xs = torch.meshgrid(torch.arange(32) * 2 + 0.5, torch.arange(32) * 2 + 0.5, indexing="ij")
-    return radius - torch.hypot(xs - x, ys - y)
-
-
-def disc_at_click(asked: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    x, y = asked["xy"][0].tolist()
-    return torch.stack([disc_at(x, y)] * 3), torch.tensor([0.5, 0.9, 0.4])
+from nto3d.types import FloatArray, Prompts
+from tests.segment.sam.scripted import CPU, SIZES, ScriptedSam, click, disc_at, disc_at_click, iou, picture
+from tests.segment.tiny_sam import random_sam
 
 
 def test_agrees_with_the_package_where_no_resize_comes_between() -> None:
@@ -280,60 +203,6 @@ def test_the_encoder_can_run_in_lower_precision() -> None:
     assert rough.dtype == torch.float32
     assert not torch.equal(exact, rough)
     assert float((exact - rough).abs().mean()) < 0.05 * float(exact.abs().mean())
-
-
-def test_a_second_run_makes_no_encoder_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoint, cache = write_sam(tmp_path / "tiny.pth"), tmp_path / "scene" / ".cache" / "sam"
-    encoder = sam_modeling().ImageEncoderViT
-    calls = SimpleNamespace(count=0)
-    forward = encoder.forward
-
-    def counted(self: Any, pixels: Tensor) -> Tensor:
-        calls.count += 1
-        return forward(self, pixels)
-
-    monkeypatch.setattr(encoder, "forward", counted)
-    images = [picture(40, 60, seed) for seed in range(3)]
-
-    def run(dtype: torch.dtype = torch.float32) -> list[BoolArray]:
-        calls.count = 0
-        segmenter = open_sam(str(checkpoint), CPU, dtype, cache)
-        return [segmenter.segment(segmenter.embed(image), click((30, 20))).pixels for image in images]
-
-    first = run()
-    assert calls.count == 3
-    again = run()
-    assert calls.count == 0
-    assert all((one == other).all() for one, other in zip(first, again, strict=True))
-    images[1] = picture(40, 60, seed=9)
-    run()
-    assert calls.count == 1  # the changed picture
-    run(torch.bfloat16)
-    assert calls.count == 3  # other settings
-    write_sam(checkpoint, seed=5)
-    run(torch.bfloat16)
-    assert calls.count == 3  # another checkpoint under the same name
-    run(torch.bfloat16)
-    assert calls.count == 0
-    for file in cache.rglob("*.npz"):
-        file.write_bytes(file.read_bytes()[:-50])
-    run(torch.bfloat16)
-    assert calls.count == 3
-    run(torch.bfloat16)
-    assert calls.count == 0
-
-
-def test_works_without_a_cache(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    checkpoint = write_sam(tmp_path / "tiny.pth")
-    expected = open_sam(str(checkpoint), CPU).embed(picture(40, 60)).features
-    (tmp_path / "scene").touch()
-    with caplog.at_level(logging.WARNING, logger="nto3d"):
-        segmenter = open_sam(str(checkpoint), CPU, cache=tmp_path / "scene" / ".cache")
-        for seed in range(3):
-            segmenter.embed(picture(40, 60, seed))
-    assert len(caplog.records) == 1
-    assert torch.equal(segmenter.embed(picture(40, 60)).features, expected)
-    assert isinstance(segmenter.cache, EmbeddingCache)
 
 
 @pytest.mark.gpu

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,69 +10,17 @@ import pytest
 from nto3d.config.schema import PromptUse
 from nto3d.errors import InputError
 from nto3d.evaluate.masks import iou
-from nto3d.stages.lift.refine import (
-    Segmentation,
-    ViewMask,
-    agreement,
-    lost,
-    mean_truth_iou,
-    propagate_masks,
-    to_arrays,
-    view_consistent,
-)
+from nto3d.stages.lift.refine import Segmentation, ViewMask, agreement, lost, mean_truth_iou, to_arrays
 from nto3d.stages.views.projection import UNSURE, Projection
-from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, Mask, Prompts, Scene
-from tests.helpers import ring_cameras
-from tests.stages.ball import look
+from nto3d.types import BoolArray, FloatArray, Prompts, Scene
+from tests.stages.lift.scripted import SIZE, TARGET, Scripted, echo, numbered_views, rectangle, soft
 
-SIZE, VIEWS = (60, 80), 16
-
-
-def rectangle(left: int, top: int, right: int, bottom: int, size: tuple[int, int] = SIZE) -> BoolArray:
-    """True in columns left .. right - 1 and rows top .. bottom - 1."""
-    mask = np.zeros(size, dtype=bool)
-    mask[top:bottom, left:right] = True
-    return mask
-
-
-TARGET = rectangle(20, 10, 60, 50)  # 1600 pixels
 HALF = rectangle(20, 10, 40, 50)
-
-
-def soft(mask: BoolArray, inside: float = 1.0) -> FloatArray:
-    return np.where(mask, np.float32(inside), np.float32(0.0))
-
-
-class Scripted:
-    """Answers with what a function makes of the prompts, and remembers what it was asked."""
-
-    def __init__(self, answer: Callable[[Prompts], BoolArray], score: float = 0.5) -> None:
-        self.answer, self.score = answer, score
-        self.prepared: list[int] = []
-        self.asked: list[Prompts] = []
-
-    def embed(self, image: ByteArray) -> int:
-        self.prepared.append(int(image[0, 0, 0]))
-        return int(image[0, 0, 0])
-
-    def segment(self, embedded: int, prompts: Prompts) -> Mask:
-        assert embedded == prompts.view  # the picture of this very view
-        self.asked.append(prompts)
-        return Mask(prompts.view, self.answer(prompts), self.score)
-
-
-def echo(prompts: Prompts) -> BoolArray:
-    assert prompts.prior is not None
-    return np.asarray(prompts.prior > 0.5)
 
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    images = np.zeros((VIEWS, *SIZE, 3), dtype=np.uint8)
-    images[...] = np.arange(VIEWS, dtype=np.uint8)[:, None, None, None]
-    names = tuple(f"{view}.png" for view in range(VIEWS))
-    cameras = Cameras(*ring_cameras(VIEWS, SIZE), SIZE)
-    return Scene("ring", images, cameras, None, None, names, tuple(range(VIEWS)), (), np.eye(4))
+    return numbered_views()
 
 
 def projection(target: FloatArray, view: int = 3, differs: BoolArray | None = None) -> Projection:
@@ -254,125 +201,12 @@ def test_views_in_which_nothing_stands_out_are_left_out(scene: Scene) -> None:
         segmentation.ask(clicks[1])
 
 
-# Differences that are view_consistent by the projection. Thick is more than 0.03 * 40 = 1.2 pixels here
-
-
-def with_doubt(mask: BoolArray, other: BoolArray, value: float) -> FloatArray:
-    prior = soft(mask)
-    prior[other] = value
-    return prior
-
-
-ADDED, TAKEN = rectangle(60, 20, 70, 40), rectangle(20, 10, 30, 30)
-
-
-@pytest.mark.parametrize(("likely", "stays"), [(0.0, False), (0.25, False), (0.35, True), (0.49, True)])
-def test_a_region_more_than_the_projection(likely: float, stays: bool) -> None:
-    prior = with_doubt(TARGET, ADDED, likely)
-    expected = TARGET | ADDED if stays else TARGET
-    np.testing.assert_array_equal(view_consistent(TARGET | ADDED, prior, 0.3), expected)
-
-
-@pytest.mark.parametrize(("likely", "stays"), [(1.0, False), (0.75, False), (0.65, True), (0.51, True)])
-def test_a_region_less_than_the_projection(likely: float, stays: bool) -> None:
-    prior = with_doubt(TARGET, TAKEN, likely)
-    expected = TARGET & ~TAKEN if stays else TARGET
-    np.testing.assert_array_equal(view_consistent(TARGET & ~TAKEN, prior, 0.3), expected)
-
-
-def test_each_region_is_settled_on_its_own() -> None:
-    doubtful = rectangle(30, 50, 50, 56)
-    prior = with_doubt(TARGET, doubtful, 0.4)
-    mask = (TARGET | ADDED | doubtful) & ~TAKEN
-    before = mask.copy()
-    np.testing.assert_array_equal(view_consistent(mask, prior, 0.3), TARGET | doubtful)
-    np.testing.assert_array_equal(mask, before)
-
-
-def test_thin_differences_are_the_segmenters() -> None:
-    wider, narrower = rectangle(18, 10, 62, 50), rectangle(22, 10, 58, 50)
-    for mask in (wider, narrower):
-        np.testing.assert_array_equal(view_consistent(mask, soft(TARGET), 0.3), mask)
-
-
-def test_an_empty_side() -> None:
-    empty = np.zeros(SIZE, bool)
-    assert not view_consistent(empty, soft(empty), 0.3).any()
-    assert not view_consistent(TARGET, soft(empty), 0.3).any()
-    np.testing.assert_array_equal(view_consistent(empty, soft(TARGET), 0.3), TARGET)
-
-
 def test_doubt_is_only_asked_for_where_the_answer_is_accepted(scene: Scene) -> None:
-    mask = (TARGET | ADDED) & ~TAKEN
+    mask = (TARGET | rectangle(60, 20, 70, 40)) & ~rectangle(20, 10, 30, 30)
     np.testing.assert_array_equal(refined(scene, mask, soft(TARGET)).pixels, mask)
     found = refined(scene, mask, soft(TARGET), uncertain=0.3)
     np.testing.assert_array_equal(found.pixels, TARGET)
     assert found.trust == pytest.approx(0.5 * iou(mask, TARGET))  # of the answer, not of what became of it
-
-
-# From view to view: a ball, one half of which is the target
-
-
-def test_masks_are_carried_around_the_ball(scene: Scene) -> None:
-    seen = {view: look(scene.cameras, view) for view in range(VIEWS)}
-    segmenter = Scripted(echo, score=1.0)
-    segmentation = Segmentation(scene, segmenter, 0.6, seed=0)
-    first = {view: Mask(view, seen[view][1], 1.0) for view in (4, 12)}
-    projections = {view: p for view, (p, _) in seen.items()}
-    confidences = dict.fromkeys(first, 1.0)
-    clicks = {4: Prompts(4, np.array([[45.0, 30.0]]), np.array([1]))}
-    found = propagate_masks(segmentation, scene.cameras, projections, first, confidences, clicks, held_out=(3, 11))
-    assert sorted(found) == list(range(VIEWS))
-    order = [prompts.view for prompts in segmenter.asked]
-    assert set(order[:2]) == {4, 12}
-    assert set(order[-2:]) == {3, 11}
-    for view in (2, 3, 4, 5, 11, 12, 13, 14):
-        assert iou(found[view].pixels, seen[view][1]) > 0.8, view
-    assert segmenter.asked[order.index(4)].points[0].tolist() == [45.0, 30.0]
-
-
-def test_the_nearest_to_a_known_view_comes_first(scene: Scene) -> None:
-    projections = {view: look(scene.cameras, view)[0] for view in range(VIEWS)}
-    first = {2: Mask(2, look(scene.cameras, 2)[1], 1.0)}
-    segmentation = Segmentation(scene, Scripted(echo), 0.6, seed=0)
-    order = list(propagate_masks(segmentation, scene.cameras, projections, first, {2: 1.0}, {}))
-    directions = scene.cameras.centers / np.linalg.norm(scene.cameras.centers, axis=1, keepdims=True)
-    angles = np.arccos((directions @ directions.T).clip(-1.0, 1.0))
-    for place in range(1, VIEWS):
-        nearest = angles[:, order[:place]].min(axis=1)
-        assert nearest[order[place]] == pytest.approx(nearest[order[place:]].min(), abs=1e-6)
-
-
-def test_nothing_is_learnt_from_held_out_views(scene: Scene) -> None:
-    """Their answers are wrong on purpose; the others' masks are those of a run without them."""
-    seen = {view: look(scene.cameras, view)[0] for view in range(6)}
-    first = {2: Mask(2, look(scene.cameras, 2)[1], 1.0)}
-
-    def answer(prompts: Prompts) -> BoolArray:
-        return np.roll(echo(prompts), 4 if prompts.view in (1, 3) else 0, axis=1)
-
-    def run(views: tuple[int, ...], held_out: tuple[int, ...]) -> tuple[dict[int, ViewMask], list[int]]:
-        segmenter = Scripted(answer)
-        segmentation = Segmentation(scene, segmenter, 0.3, seed=0)
-        some = {view: seen[view] for view in views}
-        found = propagate_masks(segmentation, scene.cameras, some, first, {2: 1.0}, {}, held_out)
-        return found, [prompts.view for prompts in segmenter.asked]
-
-    whole, order = run((0, 1, 2, 3, 4, 5), (1, 3))
-    without, _ = run((0, 2, 4, 5), ())
-    for view, mask in without.items():
-        np.testing.assert_array_equal(mask.prior, whole[view].prior)
-    assert set(order[-2:]) == {1, 3}
-
-
-def test_a_first_mask_that_is_not_believed_has_no_say(scene: Scene) -> None:
-    seen = {view: look(scene.cameras, view) for view in (2, 3, 4)}
-    projections = {view: p for view, (p, _) in seen.items()}
-    wrong = {2: seen[2][1], 3: seen[3][1], 4: (seen[4][0].opacity > 0.5) & ~seen[4][1]}
-    first = {view: Mask(view, pixels, 1.0) for view, pixels in wrong.items()}
-    segmentation = Segmentation(scene, Scripted(echo), 0.6, seed=0)
-    found = propagate_masks(segmentation, scene.cameras, projections, first, {2: 1.0, 3: 1.0, 4: 0.01}, {})
-    assert iou(found[4].pixels, seen[4][1]) > 0.8
 
 
 # All views

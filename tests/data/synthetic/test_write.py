@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -15,12 +13,9 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from nto3d.data.synthetic import build_scene, hull_distance, make_scene, visible_fraction
-from nto3d.data.synthetic.recipes import surface_points
-from nto3d.data.synthetic.solids import shapes
-from nto3d.errors import InputError
+from nto3d.data.synthetic import make_scene
+from tests.data.synthetic.scene_files import contents, read_picture
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZE = (96, 72)  # width, height
 VIEWS = 5
 Floats = NDArray[np.float64]
@@ -38,20 +33,10 @@ def mesh(folder: Path) -> trimesh.Trimesh:
     return trimesh.load(folder / "gt_mesh.ply", process=False)
 
 
-def read_picture(path: Path) -> NDArray[np.generic]:
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    assert picture is not None, path
-    return picture
-
-
 def decomposed(world_mat: Floats) -> tuple[Floats, Floats, Floats]:
     """K, R and the camera centre, by OpenCV."""
     intrinsics, rotation, center = cv2.decomposeProjectionMatrix(world_mat[:3])[:3]
     return intrinsics / intrinsics[2, 2], rotation, center[:3, 0] / center[3, 0]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_layout_is_complete(folder: Path) -> None:
@@ -80,15 +65,6 @@ def test_same_arguments_give_the_same_bytes(folder: Path, tmp_path: Path) -> Non
     assert [name for name in first if first[name] != second[name]] == []
     with zipfile.ZipFile(folder / "cameras_sphere.npz") as archive:  # a date would only show after two seconds
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-
-
-def test_seeds_give_different_scenes(folder: Path, tmp_path: Path) -> None:
-    make_scene("tabletop", 4, tmp_path / "other", views=1, size=SIZE)
-    other = json.loads((tmp_path / "other/scene.json").read_text())
-    mine = json.loads((folder / "scene.json").read_text())
-    assert (other["target"], other["objects"]) != (mine["target"], mine["objects"])
-    image, another = read_picture(folder / "image/000000.png"), read_picture(tmp_path / "other/image/000000.png")
-    assert np.abs(image.astype(float) - another.astype(float)).mean() > 5
 
 
 def test_neighbours_have_truth_of_their_own_on_demand(folder: Path, tmp_path: Path) -> None:
@@ -206,122 +182,10 @@ def test_ground_truth_is_one_closed_surface(mesh: trimesh.Trimesh) -> None:
     assert mesh.euler_number < 2  # a handle makes it no sphere; the robot of other seeds may be one
 
 
-def test_sample_is_fit_for_a_complete_chamfer() -> None:
-    scene = build_scene("sample", 0)
-    assert visible_fraction(scene) >= 0.97
-    points, normals = surface_points(scene.target, 4000)
-    hidden = []
-    for view in scene.views:
-        assert view.inside(scene.target.vertices).all()
-        rays = points - view.center
-        facing = (rays * normals).sum(axis=1) < 0
-        t, owner = scene.rays.cast(np.broadcast_to(view.center, points.shape), rays)
-        hidden.append(float((facing & (owner > 0) & (t < 0.99)).sum() / facing.sum()))
-    assert sum(share > 0.04 for share in hidden) >= 3  # others stand in front of it in some views
-    assert max(hidden) < 0.6
-    assert len(scene.names) >= 5
-
-
-def test_concave_scene_is_cut_and_its_table_lies_outside_the_sphere() -> None:
-    scene = build_scene("concave", 0, size=(120, 90))
-    assert visible_fraction(scene, 8000) >= 0.97
-    points = surface_points(scene.target, 4000)[0]
-    outside = np.array([1.0 - view.inside(points).mean() for view in scene.views])
-    cut = outside > 0.02
-    assert cut.mean() == pytest.approx(0.25)
-    assert ((outside[cut] > 0.05) & (outside[cut] < 0.25)).all()
-    assert (outside[~cut] == 0).all()
-    elevation = [np.degrees(np.arcsin(view.center[2] / np.linalg.norm(view.center))) for view in scene.views]
-    assert min(elevation) < -17
-    assert max(elevation) > 55
-    # a ray straight down from outside the sphere meets the table below it
-    t, owner = scene.rays.cast(np.array([[0.0, 1.05, 0.0]]), np.array([[0.0, 0.0, -1.0]]))
-    assert scene.names[int(owner[0])] == "table"
-    assert t[0] > 1.1
-    assert np.linalg.norm(scene.target.vertices, axis=1).max() < 1.001
-
-
-def test_ball_has_the_volume_of_a_ball() -> None:
-    solid = shapes.mesh_sdf(shapes.ball((3.0, -2.0, 1.0), 5.0), (-3, -8, -5), (9, 4, 7), 48)
-    volume = trimesh.Trimesh(solid.vertices, solid.faces, process=False).volume
-    assert volume == pytest.approx(4 / 3 * np.pi * 125, rel=0.01)
-    outward = (solid.vertices - [3.0, -2.0, 1.0]) / 5.0
-    np.testing.assert_allclose(solid.normals, outward, atol=0.01)
-
-
-def test_a_shape_that_leaves_its_box_is_refused() -> None:
-    with pytest.raises(ValueError, match="touches"):
-        shapes.mesh_sdf(shapes.ball((0, 0, 0), 1.0), (-0.5, -2, -2), (2, 2, 2), 16)
-
-
-@pytest.mark.parametrize(
-    ("recipe", "seed", "views", "size", "named"),
-    [
-        ("teapot", 0, 2, SIZE, "recipe"),
-        ("sample", -1, 2, SIZE, "seed"),
-        ("sample", 0, 0, SIZE, "views"),
-        ("sample", 0, 2, (8, 72), "size"),
-    ],
-)
-def test_bad_input_is_named(
-    tmp_path: Path, recipe: str, seed: int, views: int, size: tuple[int, int], named: str
-) -> None:
-    with pytest.raises(InputError, match=f"^{named}: expected"):
-        make_scene(recipe, seed, tmp_path / "out", views=views, size=size)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_files_are_not_overwritten_unasked(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/notes.txt").write_text("keep")
-    with pytest.raises(InputError, match="new or empty folder"):
-        make_scene("tabletop", 0, tmp_path / "mine", views=1, size=(32, 24))
-    with pytest.raises(InputError, match=r"without scene\.json"):
-        make_scene("tabletop", 0, tmp_path / "mine", views=1, size=(32, 24), overwrite=True)
-    assert (tmp_path / "mine/notes.txt").read_text() == "keep"
-
-
-def test_overwrite_replaces_a_scene(tmp_path: Path) -> None:
-    out = tmp_path / "scene"
-    make_scene("tabletop", 0, out, views=2, size=(32, 24))
-    make_scene("tabletop", 0, out, views=1, size=(32, 24), overwrite=True)
-    assert [p.name for p in (out / "image").iterdir()] == ["000000.png"]
-    assert [p.name for p in tmp_path.iterdir()] == ["scene"]  # nothing temporary is left
-
-
-def test_command_reports_bad_input_in_one_line(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        str(ROOT / "scripts/make_sample.py"),
-        "--recipe",
-        "nothing",
-        "--out",
-        str(tmp_path / "x"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert [line for line in done.stderr.splitlines() if line.startswith("error: recipe: expected one of")]
-
-
-def test_bundled_sample_is_small_and_whole() -> None:
-    sample = ROOT / "datasets/sample"
-    files = contents(sample)
-    assert sum(len(data) for data in files.values()) <= 6_000_000
-    assert sum(name.startswith("image/") for name in files) == 32
-    about = json.loads(files["scene.json"])
-    assert (about["recipe"], about["seed"], about["size"]) == ("sample", 0, [320, 240])
-
-
-@pytest.mark.slow
-def test_hull_of_the_concave_scene_is_far_from_its_surface() -> None:
-    scene = build_scene("concave", 0)
-    assert hull_distance(scene) >= 0.03
-
-
-@pytest.mark.slow
-def test_bundled_sample_is_what_the_recipe_makes(tmp_path: Path) -> None:
-    make_scene("sample", 0, tmp_path / "sample")
-    made, bundled = contents(tmp_path / "sample"), contents(ROOT / "datasets/sample")
-    assert made.keys() == bundled.keys()
-    assert [name for name in made if made[name] != bundled[name]] == []
+def test_seeds_give_different_scenes(folder: Path, tmp_path: Path) -> None:
+    make_scene("tabletop", 4, tmp_path / "other", views=1, size=SIZE)
+    other = json.loads((tmp_path / "other/scene.json").read_text())
+    mine = json.loads((folder / "scene.json").read_text())
+    assert (other["target"], other["objects"]) != (mine["target"], mine["objects"])
+    image, another = read_picture(folder / "image/000000.png"), read_picture(tmp_path / "other/image/000000.png")
+    assert np.abs(image.astype(float) - another.astype(float)).mean() > 5

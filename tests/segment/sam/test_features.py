@@ -15,9 +15,8 @@ from torch.nn import functional
 from nto3d.segment.embeddings import EmbeddingCache
 from nto3d.segment.sam.segmenter import SamSegmenter, sam_features
 from nto3d.types import ByteArray
+from tests.segment.sam.scripted import CPU, Brightness
 from tests.segment.tiny_sam import random_sam
-
-CPU = torch.device("cpu")
 
 
 def pictures(count: int, height: int, width: int, seed: int = 0) -> ByteArray:
@@ -29,18 +28,11 @@ class BrightnessSam(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.image_encoder = _Brightness()
+        self.image_encoder = Brightness()
         self.prompt_encoder = None
 
     def preprocess(self, pixels: Tensor) -> Tensor:
         return functional.pad(pixels, (0, 64 - pixels.shape[-1], 0, 64 - pixels.shape[-2]))
-
-
-class _Brightness(nn.Module):
-    img_size = 64
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), 8)
 
 
 @pytest.mark.parametrize(
