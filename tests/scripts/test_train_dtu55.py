@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.bright_sam import write_bright_sam
+from tests.e2e.click.bright_sam import write_bright_sam
 from tests.helpers import write_dtu_scene
 from tests.scripts.conftest import ROOT
 

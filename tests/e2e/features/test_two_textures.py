@@ -22,7 +22,7 @@ from nto3d.stages.features.term import render_features
 from nto3d.stages.model import SurfaceModel
 from nto3d.types import BoolArray, FloatArray, Scene
 from nto3d.types.feature_maps import FeatureMaps
-from tests.e2e.two_textures import HELD_OUT, HIDING, VIEWS, TwoTextures, write_two_textures
+from tests.e2e.features.two_textures import HELD_OUT, HIDING, VIEWS, TwoTextures, write_two_textures
 
 SHORT = (
     *("scene=dtu", "scene.test_views=[1,9]", "segmenter=precomputed", "field=neus_feature", "trainer=smoke"),

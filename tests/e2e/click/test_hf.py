@@ -19,7 +19,7 @@ from nto3d.segment.hf.models import HfNetwork
 from nto3d.segment.hf.segmenter import open_hf
 from nto3d.segment.hf.text import Sam3Finder
 from nto3d.types import BoolArray, ByteArray
-from tests.e2e.bright_sam import BRIGHT, write_bright_sam
+from tests.e2e.click.bright_sam import BRIGHT, write_bright_sam
 from tests.helpers import WrittenScene, write_dtu_scene
 from tests.segment.converted_sam import write_converted
 from tests.segment.tiny_hf import write_hf

@@ -14,7 +14,7 @@ from nto3d.cli import main
 from nto3d.segment.sam.loading import open_sam
 from nto3d.segment.sam.segmenter import SamSegmenter, sam_features
 from nto3d.types import ByteArray
-from tests.e2e.bright_sam import write_bright_sam
+from tests.e2e.click.bright_sam import write_bright_sam
 from tests.helpers import WrittenScene, write_dtu_scene
 from tests.scripts.conftest import Script, script
 

@@ -28,7 +28,7 @@ from nto3d.runs.lift import masks as run_masks
 from nto3d.runs.lift.confidence import read_confidence
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
-from tests.halves import write_halves
+from tests.e2e.click.halves import write_halves
 from tests.helpers import ROOT
 
 VIEWS, CLICKED, HELD_OUT = 12, 3, 4

@@ -18,7 +18,7 @@ from PIL import Image
 
 from nto3d.cli import main
 from tests.data.test_dtu import BROKEN
-from tests.e2e.bright_sam import write_bright_sam
+from tests.e2e.click.bright_sam import write_bright_sam
 from tests.e2e.conftest import TINY
 from tests.helpers import truncate
 from tests.segment.tiny_hf import library, write_hf
