@@ -1,20 +1,11 @@
 """Compositing against cases derived by hand and against the torch twin in float64."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
 
 from nto3d.kernels.composite import composite, composite_torch
 from tests.kernels.devices import DEVICES, assert_close
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def offsets_of(counts: list[int], device: torch.device | str = "cpu") -> Tensor:

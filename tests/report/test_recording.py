@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +12,11 @@ from nto3d.errors import InputError
 from nto3d.report import recording as module
 from nto3d.report.recording import Recording, RerunRecording, free_name, open_recording
 from nto3d.types import Mesh, Prompts
+from tests.report.entities import entities
 
 PICTURE = np.zeros((48, 64, 3), dtype=np.uint8)
 LENS, POSE = np.array([[50.0, 0.0, 31.5], [0.0, 50.0, 23.5], [0.0, 0.0, 1.0]]), np.eye(3, 4)
 MESH = Mesh(np.eye(3), np.array([[0, 1, 2]]), np.full((3, 3), 200, dtype=np.uint8))
-
-
-def entities(path: Path, timeline: str) -> dict[str, list[int | None]]:
-    """Entity -> numbers of the timeline at which something is known of it; None: always, -9: not on this timeline."""
-    reader = pytest.importorskip("rerun.chunk").RrdReader
-    found: dict[str, list[int | None]] = defaultdict(list)
-    for chunk in reader(path).stream().to_chunks():
-        rows = [None if chunk.is_static else -9] * chunk.num_rows
-        batch = chunk.to_record_batch()
-        if timeline in batch.schema.names:
-            rows = batch.column(timeline).to_pylist()
-        found[chunk.entity_path] += rows
-    return {name: sorted(rows, key=lambda row: -1 if row is None else row) for name, rows in found.items()}
 
 
 def tell(recording: Recording) -> None:

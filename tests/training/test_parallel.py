@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,11 +13,8 @@ from nto3d.training.parallel import Losses, Shard, ShardedGradients
 
 
 @pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
+def _three_threads() -> None:
     torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
 
 
 def problem() -> tuple[nn.Sequential, Tensor, Tensor]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import trimesh
 from PIL import Image
 
@@ -20,12 +19,23 @@ from nto3d.data.load import load_scene
 from nto3d.evaluate.masks import iou
 from nto3d.runs.lift.confidence import read_confidence
 from nto3d.types import Scene
-from tests.helpers import SAMPLE
-from tests.report.test_recording import entities
+from tests.helpers import SAMPLE, write_dtu_scene
+from tests.report.entities import entities
 
 RERUN = importlib.util.find_spec("rerun") is not None
 SHRINK, EVERY = 3, 2  # of the sample's 32 pictures of 320 x 240
-CLICK = ("scene=dtu", f"scene.downscale={SHRINK}", "trainer=smoke", "device=cpu", "threads=1", "logger=none")
+CLICK = ("scene=dtu", "trainer=smoke", "device=cpu", "threads=1", "logger=none")
+VIEWS = 9
+BALL = (
+    *("prompts.view=0", "prompts.points=[[32,24]]", "field.start=sphere", "field.sphere_radius=0.5"),
+    *(
+        "lift.scene_steps=100",
+        "trainer.steps=2",
+        "export.resolution=16",
+        "evaluate.enabled=false",
+        "evaluate.report=false",
+    ),
+)
 
 
 def thin_out(scene: Path) -> None:
@@ -54,23 +64,18 @@ def falsify(masks: Path) -> None:
 
 @pytest.fixture(scope="module")
 def clicked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs of one command: below the scene `true` with the true masks, and below `false` with false ones."""
-    folder = tmp_path_factory.mktemp("clicked")
-    thin_out(folder / "true")
-    shutil.copytree(folder / "true", folder / "false")
-    falsify(folder / "false" / "mask")
-    threads = torch.get_num_threads()
-    short = ("trainer.steps=2", "export.resolution=16", "evaluate.report=false")
-    for name, rest in (("true", ("viewer=rerun",) if RERUN else ()), ("false", short)):
-        assert main([*CLICK, f"scene.path={folder / name}", f"output={folder / name / 'run'}", *rest]) == 0
-    torch.set_num_threads(threads)
+    """The scene, and its finished `run`."""
+    folder = tmp_path_factory.mktemp("clicked") / "toys"
+    thin_out(folder)
+    rest = ("viewer=rerun",) if RERUN else ()
+    assert main([*CLICK, f"scene.path={folder}", f"scene.downscale={SHRINK}", f"output={folder / 'run'}", *rest]) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def toys(clicked: Path) -> Scene:
-    """What the runs see, with the true masks."""
-    return load_scene(SceneConfig(path=str(clicked / "true"), downscale=SHRINK))
+    """What the run sees, with the true masks."""
+    return load_scene(SceneConfig(path=str(clicked), downscale=SHRINK))
 
 
 def found(run: Path, views: int) -> list[np.ndarray]:
@@ -79,19 +84,19 @@ def found(run: Path, views: int) -> list[np.ndarray]:
 
 def test_every_view_has_a_mask_of_the_target_alone(clicked: Path, toys: Scene) -> None:
     assert toys.masks is not None
-    masks = found(clicked / "true" / "run", len(toys.masks))
-    assert len(list((clicked / "true" / "run" / "masks").iterdir())) == len(toys.masks)
+    masks = found(clicked / "run", len(toys.masks))
+    assert len(list((clicked / "run" / "masks").iterdir())) == len(toys.masks)
     for mask in masks:
         assert (mask.dtype, mask.shape) == (np.uint8, toys.cameras.size)
         assert np.isin(mask, (0, 255)).all()
     agreement = [iou(mask > 0, true) for mask, true in zip(masks, toys.masks, strict=True)]
     assert np.mean(agreement) > 0.8
-    metrics = json.loads((clicked / "true" / "run" / "metrics.json").read_text())
+    metrics = json.loads((clicked / "run" / "metrics.json").read_text())
     assert metrics["lift_mask_iou"] == pytest.approx(np.mean([agreement[view] for view in toys.train]), abs=1e-6)
 
 
 def test_rounds_and_metrics(clicked: Path) -> None:
-    with (clicked / "true" / "run" / "rounds.csv").open(newline="") as file:
+    with (clicked / "run" / "rounds.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["round", "agreement", "iou", "least_iou", "trust", "seconds"]
     assert [row["round"] for row in rows] == ["0", "1"]  # trainer=smoke goes one round
@@ -102,36 +107,40 @@ def test_rounds_and_metrics(clicked: Path) -> None:
     assert 0.5 < float(rows[1]["agreement"]) <= 1.0
     assert 0.0 < float(rows[0]["seconds"]) < float(rows[1]["seconds"])
 
-    metrics = json.loads((clicked / "true" / "run" / "metrics.json").read_text())
+    metrics = json.loads((clicked / "run" / "metrics.json").read_text())
     assert metrics["lift_rounds"] == 1.0
-    assert metrics["lift_confidence"] == read_confidence(clicked / "true" / "run").confidence
+    assert metrics["lift_confidence"] == read_confidence(clicked / "run").confidence
     assert float(rows[1]["seconds"]) <= metrics["lift_seconds"] + 1e-3 < metrics["total_seconds"]
     assert {"psnr", "mask_iou", "chamfer", "chamfer_relative", "train_seconds"} <= set(metrics)
 
 
 def test_the_mesh_is_the_target(clicked: Path) -> None:
-    mesh, true = (trimesh.load_mesh(path) for path in (clicked / "true" / "run" / "mesh.ply", SAMPLE / "gt_mesh.ply"))
+    mesh, true = (trimesh.load_mesh(path) for path in (clicked / "run" / "mesh.ply", SAMPLE / "gt_mesh.ply"))
     assert len(mesh.faces) > 0
     size = np.ptp(true.bounds, axis=0).max()
     assert (mesh.bounds[0] > true.bounds[0] - 0.15 * size).all()  # neither the table nor a neighbour
     assert (mesh.bounds[1] < true.bounds[1] + 0.15 * size).all()
-    metrics = json.loads((clicked / "true" / "run" / "metrics.json").read_text())
+    metrics = json.loads((clicked / "run" / "metrics.json").read_text())
     assert metrics["chamfer_relative"] < 0.06  # of the diagonal
 
 
-def test_the_same_click_gives_the_same_masks_whatever_lies_in_the_mask_folder(clicked: Path, toys: Scene) -> None:
-    views = len(toys.images)
-    for mask, other in zip(
-        found(clicked / "true" / "run", views), found(clicked / "false" / "run", views), strict=True
-    ):
+def test_the_same_click_gives_the_same_masks_whatever_lies_in_the_mask_folder(tmp_path: Path) -> None:
+    """A ball with its true masks, and with false ones: they measure, and nothing else."""
+    agreement = []
+    for name in ("true", "false"):
+        write_dtu_scene(tmp_path / name, views=VIEWS, size=(48, 64))
+        if name == "false":
+            falsify(tmp_path / name / "mask")
+        assert main([*CLICK, *BALL, f"scene.path={tmp_path / name}", f"output={tmp_path / name / 'run'}"]) == 0
+        agreement.append(json.loads((tmp_path / name / "run" / "metrics.json").read_text())["lift_mask_iou"])
+    for mask, other in zip(*(found(tmp_path / name / "run", VIEWS) for name in ("true", "false")), strict=True):
         assert np.array_equal(mask, other)
-    metrics = [json.loads((clicked / name / "run" / "metrics.json").read_text()) for name in ("true", "false")]
-    assert metrics[1]["lift_mask_iou"] < 0.1 < metrics[0]["lift_mask_iou"]  # they measure, and nothing else
+    assert agreement[1] < 0.1 < agreement[0]
 
 
 @pytest.mark.skipif(not RERUN, reason="rerun-sdk is not installed")
 def test_the_recording_follows_the_rounds(clicked: Path, toys: Scene) -> None:
-    run = clicked / "true" / "run"
+    run = clicked / "run"
     known = entities(run / "recording.rrd", "round")
     rounds = [int(row["round"]) for row in csv.DictReader((run / "rounds.csv").open())]
     views = [f"/views/{view:03d}_{Path(name).stem}" for view, name in enumerate(toys.names)]

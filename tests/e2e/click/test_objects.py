@@ -6,14 +6,11 @@ import dataclasses
 import filecmp
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import trimesh
 from PIL import Image
 
@@ -27,17 +24,20 @@ from nto3d.pipeline import lift as lifting
 from nto3d.runs.lift import masks as run_masks
 from nto3d.runs.lift.confidence import read_confidence
 from nto3d.stages.lift.scene import SceneFit
+from nto3d.stages.reconstruct.objective import Reconstruction
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
 from tests.e2e.click.halves import write_halves
-from tests.helpers import ROOT
+from tests.scripts.conftest import Script, script
 
-VIEWS, CLICKED, HELD_OUT = 12, 3, 4
+__all__ = ["script"]  # the fixture
+
+VIEWS, CLICKED, HELD_OUT = 9, 3, 4
 SIZE = (48, 64)
 # Geometry that is right from the start
 BALL = ("field.start=sphere", "field.sphere_radius=0.5", "field.init_inv_std=100", "lift.scene_steps=1")
 RUN = (
     *("scene=dtu", "trainer=smoke", "device=cpu", "threads=1", "logger=none", *BALL),
-    *("lift.accept=0.2", "trainer.steps=20", "evaluate.max_views=1", "export.resolution=64"),
+    *("lift.accept=0.2", "lift.round_steps=20", "trainer.steps=20", "evaluate.max_views=1", "export.resolution=64"),
 )
 UNMEASURED = ("evaluate.enabled=false", "evaluate.report=false")
 
@@ -70,11 +70,9 @@ FIT_SCENE = run_masks.fit_scene
 
 @pytest.fixture(autouse=True, scope="module")
 def _alone() -> Iterator[None]:
-    threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_masks, "fit_scene", fit_scene)
         yield
-    torch.set_num_threads(threads)
 
 
 def middle(mask: BoolArray) -> list[int]:
@@ -171,40 +169,35 @@ def test_metrics_and_report_tell_them_apart(halves: Path, oracle: Oracle) -> Non
     assert "blue.chamfer" not in page.split("<details")[0]  # in the table, not among the others
 
 
-@pytest.mark.parametrize("stage", ["lift", "reconstruct"])
-def test_a_stopped_run_ends_with_the_same_bits(halves: Path, oracle: Oracle, stage: str, tmp_path: Path) -> None:
-    """Stopped before the second lift, or in the middle of the training."""
-    stopped = tmp_path / "run"
+def test_a_run_stopped_twice_ends_with_the_same_bits(halves: Path, oracle: Oracle, tmp_path: Path) -> None:
+    """Before the second lift, and in the middle of the training."""
+    stopped, lifts, shards = tmp_path / "run", lifting.Lifter.masks, Reconstruction.shards
+
+    def interrupted(lift: lifting.Lifter, *rest: object) -> object:
+        if lift.target.name == "blue":
+            raise KeyboardInterrupt
+        return lifts(lift, *rest)  # type: ignore[arg-type]
+
+    def tired(self: Reconstruction, step: int, count: int) -> object:
+        if step == 12 and type(self) is Reconstruction:
+            raise KeyboardInterrupt
+        return shards(self, step, count)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lifting, "build_segmenter", lambda _: oracle)
-        if stage == "lift":
-            masks = lifting.Lifter.masks
-
-            def interrupted(lift: lifting.Lifter, *rest: object) -> object:
-                if lift.target.name == "blue":
-                    raise KeyboardInterrupt
-                return masks(lift, *rest)  # type: ignore[arg-type]
-
-            patch.setattr(lifting.Lifter, "masks", interrupted)
-        else:
-            from nto3d.stages.reconstruct.objective import Reconstruction
-
-            shards = Reconstruction.shards
-
-            def tired(self: Reconstruction, step: int, count: int) -> object:
-                if step == 12 and type(self) is Reconstruction:
-                    raise KeyboardInterrupt
-                return shards(self, step, count)
-
-            patch.setattr(Reconstruction, "shards", tired)
+        patch.setattr(lifting.Lifter, "masks", interrupted)
         assert main([*RUN, *UNMEASURED, f"scene.path={halves}", f"output={stopped}"]) == 130
+
+        patch.setattr(lifting.Lifter, "masks", lifts)
+        patch.setattr(Reconstruction, "shards", tired)
+        assert main([f"resume={stopped}"]) == 130
     assert not (stopped / "mesh.ply").exists()
     train(halves, oracle, "", f"resume={stopped}")
     for name in ("mesh.ply", "mesh_red.ply", "mesh_blue.ply", "mesh.glb", "mesh.npz"):
         assert filecmp.cmp(stopped / name, halves / "run" / name, shallow=False), name
 
 
-def test_all_objects_can_be_exported_again_from_the_run_alone(halves: Path, tmp_path: Path) -> None:
+def test_all_objects_can_be_exported_again_from_the_run_alone(halves: Path, tmp_path: Path, script: Script) -> None:
     run = tmp_path / "run"
     shutil.copytree(halves / "run", run)
     names = ("mesh.ply", "mesh_red.ply", "mesh_blue.ply", "mesh.glb", "mesh.npz")
@@ -212,12 +205,10 @@ def test_all_objects_can_be_exported_again_from_the_run_alone(halves: Path, tmp_
         (run / name).unlink()
     shutil.rmtree(run / "masks")
     shutil.rmtree(run / "objects")
-    export = [sys.executable, "scripts/export_mesh.py", f"run={run}"]
-    subprocess.run(export, cwd=ROOT, check=True, timeout=300, capture_output=True)
+    assert script("export_mesh", f"run={run}") == 0
     for name in names:
         assert filecmp.cmp(run / name, halves / "run" / name, shallow=False), name
-    export += [f"export.output={tmp_path / 'all.glb'}", "export.resolution=32"]
-    subprocess.run(export, cwd=ROOT, check=True, timeout=300, capture_output=True)
+    assert script("export_mesh", f"run={run}", f"export.output={tmp_path / 'all.glb'}", "export.resolution=32") == 0
     assert set(trimesh.load_scene(tmp_path / "all.glb").graph.nodes_geometry) == {"red", "blue"}
 
 

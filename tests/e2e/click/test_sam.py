@@ -30,6 +30,9 @@ RUN = (
 )
 
 
+SHORT = ("lift.max_rounds=0", "lift.scene_steps=20", "trainer.steps=1", "export.resolution=16")
+
+
 @pytest.fixture
 def ball(tmp_path: Path) -> WrittenScene:
     """A ball that is brighter than what is behind it, without masks, and `sam.pth`."""
@@ -55,43 +58,42 @@ def masks(run: str) -> list[np.ndarray]:
     return [np.array(Image.open(Path(run) / "masks" / f"{view:03d}.png")) > 0 for view in range(VIEWS)]
 
 
-def test_from_a_click_to_the_mesh_with_every_picture_encoded_once(ball: WrittenScene, encoded: list[int]) -> None:
-    assert main([*RUN, "output=first"]) == 0
+def test_what_was_encoded_is_not_encoded_again(ball: WrittenScene, encoded: list[int]) -> None:
+    assert main([*RUN, *SHORT, "output=first"]) == 0
     assert sorted(encoded) == sorted(int(image.sum()) for image in ball.images)
-    for mask, true in zip(masks("first"), ball.masks, strict=True):
-        assert (mask & true).sum() > 0.75 * (mask | true).sum()  # SAM sees 32 tokens along the longer side
-    metrics = json.loads(Path("first/metrics.json").read_text())
-    assert metrics["lift_rounds"] == 1.0
-    assert "lift_mask_iou" not in metrics  # there is nothing to compare with
-    assert Path("first/mesh.ply").stat().st_size > 0
 
     encoded.clear()
-    assert main([*RUN, "output=second"]) == 0
+    assert main([*RUN, *SHORT, "output=second"]) == 0
     assert encoded == []
     for mask, again in zip(masks("first"), masks("second"), strict=True):
         assert np.array_equal(mask, again)
 
     ball.images[3, 0, 0] += 1
     Image.fromarray(ball.images[3]).save("ball/image/003.png")
-    assert main([*RUN, "output=third"]) == 0
+    assert main([*RUN, *SHORT, "output=third"]) == 0
     assert encoded == [int(ball.images[3].sum())]
 
     encoded.clear()
     write_bright_sam(Path("sam.pth"), LEVEL, score=0.8)
-    assert main([*RUN, "output=fourth"]) == 0
+    assert main([*RUN, *SHORT, "output=fourth"]) == 0
     assert len(encoded) == VIEWS
 
 
-def test_features_of_the_encoder_are_lifted_without_encoding_again(
+def test_from_a_click_to_mesh_and_features_with_every_picture_encoded_once(
     ball: WrittenScene, encoded: list[int], script: Script
 ) -> None:
     """Encoder, cache, masks, lift, colours of the mesh: all from one pass over the pictures; and then a question."""
     rest = ("field=neus_feature", "trainer.steps=40", "evaluate.enabled=true", "evaluate.report=true")
     assert main([*RUN, *rest, "output=run"]) == 0
-    assert len(encoded) == VIEWS
+    assert sorted(encoded) == sorted(int(image.sum()) for image in ball.images)
+    for mask, true in zip(masks("run"), ball.masks, strict=True):
+        assert (mask & true).sum() > 0.75 * (mask | true).sum()  # SAM sees 32 tokens along the longer side
+    assert Path("run/mesh.ply").stat().st_size > 0
     with np.load("run/features.npz", allow_pickle=False) as stored:
         assert stored["features"].shape[1] == 32  # of the tiny SAM
     metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["lift_rounds"] == 1.0
+    assert "lift_mask_iou" not in metrics  # there is nothing to compare with
     assert 0.5 < metrics["feature_cosine"] <= 1.0
     assert "<h2>Features</h2>" in Path("run/report.html").read_text()
 
@@ -108,13 +110,13 @@ def test_features_of_the_encoder_are_lifted_without_encoding_again(
     for view, mask in enumerate(ball.masks):  # with given masks, and features of SAM all the same
         (ball.path / "mask").mkdir(exist_ok=True)
         Image.fromarray(mask.astype(np.uint8) * 255).save(ball.path / "mask" / f"{view:03d}.png")
-    rest = (*rest, "segmenter=precomputed", "segmenter.checkpoint=sam.pth", "field.feature_source=sam")
+    rest = ("field=neus_feature", "segmenter=precomputed", "segmenter.checkpoint=sam.pth", "field.feature_source=sam")
     assert main([*given, *rest, "output=given"]) == 0
     assert encoded == []
 
 
 def test_without_a_cache_nothing_is_kept(ball: WrittenScene, encoded: list[int]) -> None:
     before = sorted(path for path in ball.path.rglob("*"))
-    assert main([*RUN, "output=run", "segmenter.cache=false", "lift.max_rounds=0"]) == 0
+    assert main([*RUN, *SHORT, "output=run", "segmenter.cache=false"]) == 0
     assert len(encoded) == VIEWS
     assert sorted(path for path in ball.path.rglob("*")) == before

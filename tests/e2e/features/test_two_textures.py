@@ -72,7 +72,7 @@ def pixels(where: BoolArray) -> Tensor:
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     """Trained for a few seconds."""
-    folder, threads = tmp_path_factory.mktemp("two_textures"), torch.get_num_threads()
+    folder = tmp_path_factory.mktemp("two_textures")
     textures = write_two_textures(folder / "scene")
     assert main([*SHORT, f"scene.path={folder / 'scene'}", f"output={folder / 'run'}"]) == 0
     config = load_run_config(folder / "run")
@@ -83,7 +83,6 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     both = np.concatenate([scene.images, textures.clean]), np.concatenate([scene.masks, textures.whole])
     maps = classical_features(both[0], scene.train, both[1])
     looks = [render_features(model, scene, view, pixels(textures.whole[view]), STEP) for view in range(VIEWS)]
-    torch.set_num_threads(threads)
     return Learnt(textures, scene, model, maps, [look[0] for look in looks], [look[1] for look in looks])
 
 

@@ -19,12 +19,12 @@ from nto3d.cli import main
 from nto3d.mcc.model import Mcc, MccSizes
 from nto3d.mcc.weights import save_mcc
 from tests.helpers import WrittenScene, write_dtu_scene
-from tests.report.test_recording import entities
+from tests.report.entities import entities
 
 SIZES = MccSizes(32, 8, 16, 4, 24, 1, 3, 16, 1, 4)
 CENTER, RADIUS, HALF = (0.2, -0.1, 0.9), 1.2, 0.1  # of the ball, normalized
 RUN = ("mode=single", "scene=dtu", "scene.path=ball", "segmenter=precomputed", "single.checkpoint=mcc.safetensors")
-REST = ("device=cpu", "threads=2", "single.granularity=0.1", "output=run")
+REST = ("device=cpu", "threads=1", "single.granularity=0.1", "output=run")
 
 
 def ball(model: Mcc, memory: object, places: Tensor, hints: Tensor | None = None) -> Tensor:

@@ -35,7 +35,7 @@ SMALL = (
         "train_mcc.held_out=1",
         "train_mcc.calibrate=0",
     ),
-    *("train_mcc.log_every=4", "device=cpu", "threads=2", "logger=none"),
+    *("train_mcc.log_every=4", "device=cpu", "threads=1", "logger=none"),
 )
 
 
@@ -90,8 +90,9 @@ def test_the_same_command_gives_the_same_bits_and_another_seed_others() -> None:
 def test_one_object_is_learnt_by_heart() -> None:
     plain = [f"train_mcc.{name}=0" for name in ("scale", "shift", "degrees", "flip", "held_out", "weight_decay")]
     given = [*SMALL, *plain, "train_mcc.objects=1", "train_mcc.views=1", "train_mcc.surface_points=4000"]
-    more = ["train_mcc.network.decoder_width=96", "train_mcc.queries=512", "train_mcc.steps=500"]
-    assert main([*given, *more, "train_mcc.warmup_steps=20", "evaluate=none", "output=run"]) == 0
+    more = ["train_mcc.network.decoder_width=64", "train_mcc.batch=2", "train_mcc.queries=512", "train_mcc.lr=0.03"]
+    more += ["train_mcc.steps=300", "train_mcc.warmup_steps=20"]
+    assert main([*given, *more, "evaluate=none", "output=run"]) == 0
     config = compose_config([*given, *more])
     model = load_mcc(Path("run/mcc.safetensors"))
     item = next(learnt_objects(config))

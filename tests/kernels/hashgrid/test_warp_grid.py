@@ -1,7 +1,5 @@
 """The Warp kernels of the hash grid against the torch twin: values, Jacobian, gradients of both."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -14,13 +12,6 @@ from tests.kernels.devices import DEVICES, assert_close
 from tests.kernels.grids import SPECS, places, random_table
 
 LARGE = 10_000
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def evaluate(

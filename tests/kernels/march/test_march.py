@@ -1,7 +1,6 @@
 """Ray marching against geometry derived by hand and against the torch twin."""
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,13 +11,6 @@ from nto3d.kernels.march.march import Cells, Guide, march
 from nto3d.kernels.march.torch_twin import march_torch
 from nto3d.types import Samples
 from tests.kernels.devices import DEVICES
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def full(resolution: int = 16, value: int = 1) -> Tensor:

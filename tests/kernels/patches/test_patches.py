@@ -1,7 +1,5 @@
 """Patches carried over a plane: against the torch twin in float64, and against pictures that show a known plane."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -16,13 +14,6 @@ from tests.kernels.devices import DEVICES
 SIZE = (48, 64)
 CENTERS = np.array([[0.0, -3.0, 0.3], [0.5, -3.0, 0.2], [-0.6, -2.9, 0.5], [0.1, -3.2, 1.0]])
 TILTED = torch.nn.functional.normalize(torch.tensor([0.3, -1.0, 0.2]), dim=0)
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def cameras() -> Cameras:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nto3d.evaluate.masks import iou
-from nto3d.stages.lift.refine import Segmentation, ViewMask
+from nto3d.stages.lift.refine import Segmentation, ViewMask, propagate_masks
 from nto3d.types import BoolArray, Mask, Prompts, Scene
 from tests.stages.ball import look
 from tests.stages.lift.scripted import VIEWS, Scripted, echo, numbered_views

@@ -25,7 +25,7 @@ from nto3d.stages.reconstruct.stereo_points import (
     free_losses,
     point_losses,
 )
-from tests.stages.reconstruct.test_start import G, ball, centers, field
+from tests.stages.reconstruct.distances import G, ball, centers, field
 
 
 def on_a_ball(count: int, radius: float = 0.5) -> SurfacePoints:
