@@ -17,9 +17,8 @@ from hydra.core.global_hydra import GlobalHydra
 import nto3d
 from nto3d.cli import main
 from nto3d.config.io import to_dict
-from tests.helpers import WrittenScene, write_dtu_scene
+from tests.helpers import ROOT, WrittenScene, write_dtu_scene
 
-ROOT = Path(__file__).resolve().parents[1]
 SIZE, VIEWS = (48, 64), 8
 # Geometry that is right from the start, so that a few steps are enough
 VALUES = (

@@ -19,8 +19,8 @@ from nto3d.config.schema import Reader
 from nto3d.data.load import load_scene
 from nto3d.errors import InputError
 from nto3d.runs.folder import load_run_config, write_run_config
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "datasets" / "sample"
 
 

@@ -10,7 +10,8 @@ import pytest
 import trimesh
 from nbclient import NotebookClient
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers import ROOT
+
 TINY = ("trainer=smoke", "device=cpu", "lift.scene_steps=150", "lift.round_steps=20", "trainer.steps=30")
 
 

@@ -7,13 +7,12 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
 import nto3d
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 KINDS = {".py", ".typed", ".safetensors"}
 
 

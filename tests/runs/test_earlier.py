@@ -24,7 +24,6 @@ from nto3d.runs.stored import open_run
 from tests.helpers import write_dtu_scene
 
 EARLIER = Path(__file__).with_name("earlier_run")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

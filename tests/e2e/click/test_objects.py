@@ -26,7 +26,7 @@ from nto3d.runs.lift.confidence import read_confidence
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.stages.reconstruct.objective import Reconstruction
 from nto3d.types import BoolArray, ByteArray, Mask, Prompts
-from tests.e2e.click.halves import write_halves
+from tests.halves import write_halves
 from tests.scripts.conftest import Script, script
 
 __all__ = ["script"]  # the fixture
