@@ -34,6 +34,7 @@ from nto3d.data.load import load_scene as read_scene
 from nto3d.depth.base import back_project, picture_size
 from nto3d.errors import InputError
 from nto3d.geometry.cameras import intrinsics_from_fov
+from nto3d.pipeline.arguments import KEYS, Click, check_fit, check_masks, clicks_by_name, shaping_values
 from nto3d.pipeline.objects import ObjectLifts
 from nto3d.pipeline.reconstruct import Training
 from nto3d.pipeline.results import Masks, Model, ObjectMesh, savable
@@ -41,13 +42,9 @@ from nto3d.pipeline.scene import fit_scene as fit_everything
 from nto3d.pipeline.single import complete_target
 from nto3d.pipeline.targets import Targets, find_targets
 from nto3d.pipeline.watch import Callback, CallbackWatch, Progress
-from nto3d.segment.prompts.read import check_apart, check_inside
-from nto3d.segment.prompts.values import Keys, make_prompts
+from nto3d.segment.prompts.values import make_prompts
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.types import BoolArray, ByteArray, FloatArray, Prompts, Scene
-
-KEYS = Keys("click: view", "click: points", "click: labels", "click: box")
-Click = Prompts | Sequence[Prompts]  # in one view, or one each in several
 
 
 def load_scene(path: str | Path, downscale: int = 1, test_views: Sequence[int] | None = None) -> Scene:
@@ -85,7 +82,8 @@ def fit_scene(scene: Scene, config: Config | None = None, progress: Callback | N
     config = _own(config, scene)
     with own_state(config) as device:
         exposures = find_exposures(config, scene)
-        return fit_everything(config, scene, device, CallbackWatch(progress), exposures)
+        fit = fit_everything(config, scene, device, CallbackWatch(progress), exposures)
+    return dataclasses.replace(fit, made_with=shaping_values(config))
 
 
 def lift(
@@ -101,8 +99,13 @@ def lift(
         fit: of `fit_scene`, with the same configuration. clicks: of `click`; or those of several objects by name.
     """
     config = _own(config, scene)
+    if config.segmenter.name is SegmenterName.precomputed:
+        raise InputError(
+            "segmenter.name: expected one that answers clicks, got precomputed: give masks to `reconstruct`"
+        )
     check_weights(config)
-    named = _named(clicks, scene)
+    named = clicks_by_name(clicks, scene)
+    check_fit(fit, scene, config)
     with own_state(config) as device:
         watch = CallbackWatch(progress)
         scenes = dict.fromkeys(named, scene)
@@ -136,7 +139,7 @@ def reconstruct(
             exposures = masks.exposures
         else:
             config = _given(config, masks is not None)
-            targets = Targets(None) if masks is None else find_targets(scene, _checked(masks, scene))
+            targets = Targets(None) if masks is None else find_targets(scene, check_masks(masks, scene))
             exposures = find_exposures(config, scene)
         training, watch = Training(config, scene, targets, device, exposures), CallbackWatch(progress)
         training.run(watch)
@@ -201,34 +204,3 @@ def _given(config: Config, masked: bool) -> Config:
     scene = dataclasses.replace(config.scene, masks=MaskUse.given if masked else MaskUse.none)
     segmenter = dataclasses.replace(config.segmenter, name=SegmenterName.precomputed)
     return dataclasses.replace(config, scene=scene, segmenter=segmenter)
-
-
-def _checked(masks: BoolArray, scene: Scene) -> BoolArray:
-    expected = (len(scene.cameras), *scene.cameras.size)
-    if masks.dtype != np.bool_ or masks.shape != expected:
-        raise InputError(f"masks: expected bool {list(expected)}, got {masks.dtype} {list(masks.shape)}")
-    return masks
-
-
-def _named(clicks: Click | Mapping[str, Click], scene: Scene) -> dict[str, tuple[Prompts, ...]]:
-    """Clicks by the object's name ("": the only one), one a view, ascending.
-
-    Raises:
-        InputError: there are none, one lies outside of the pictures, or two of one object are in the same view.
-    """
-    named = clicks if isinstance(clicks, Mapping) else {"": clicks}
-    found: dict[str, tuple[Prompts, ...]] = {}
-    for name, given in named.items():
-        frames = (given,) if isinstance(given, Prompts) else tuple(given)
-        views = [some.view for some in frames]
-        if not any(some.targeted for some in frames):
-            raise InputError(f"clicks: expected a point or a box on the target {name}".rstrip() + ", got none")
-        if len(set(views)) < len(views):
-            raise InputError(f"clicks: expected one for each view, with all its points, got views {views}")
-        for some in frames:
-            check_inside(some, len(scene.cameras), scene.cameras.size, KEYS)
-        found[name] = tuple(sorted(frames, key=lambda some: some.view))
-    if not found:
-        raise InputError("clicks: expected those of one object at least, got none")
-    check_apart(found, "clicks")
-    return found

@@ -94,6 +94,9 @@ def test_a_callback_stops_the_work(ball: WrittenScene) -> None:
         (lambda: [nto3d.click(0, (1, 1)), nto3d.click(0, (2, 2))], "one for each view"),
         (lambda: {"a": nto3d.click(0, (1, 1)), "b": nto3d.click(0, (1, 1))}, "on different pixels"),
         (lambda: {}, "expected those of one object at least"),
+        (lambda: {"a/b": nto3d.click(0, (1, 1))}, "clicks: expected a name of letters, digits"),
+        (lambda: (0, 158, 133), "clicks: expected what `click` gives, got 0"),
+        (lambda: 3, "clicks: expected what `click` gives, got 3"),
     ],
 )
 def test_wrong_clicks_are_named(ball: WrittenScene, click: object, message: str) -> None:
@@ -101,6 +104,19 @@ def test_wrong_clicks_are_named(ball: WrittenScene, click: object, message: str)
     fit = nto3d.SceneFit({}, {}, {}, 0.0)
     with pytest.raises(nto3d.InputError, match=message):
         nto3d.lift(scene, fit, click(), nto3d.configure(*VALUES))  # type: ignore[operator]
+
+
+def test_a_fit_belongs_to_its_scene_and_configuration(ball: WrittenScene) -> None:
+    scene, click, config = nto3d.load_scene(ball.path), nto3d.click(1, (32, 24)), nto3d.configure(*VALUES)
+    fit = nto3d.fit_scene(scene, nto3d.configure(*VALUES, "lift.scene_steps=1"))
+    with pytest.raises(nto3d.InputError, match=r"field\.hidden: the fit was made with 32, got 16"):
+        nto3d.lift(scene, fit, click, nto3d.configure(*VALUES, "field.hidden=16"))
+    with pytest.raises(nto3d.InputError, match="fit: expected that of this scene, 8 views of"):
+        nto3d.lift(nto3d.load_scene(ball.path, downscale=4), fit, nto3d.click(1, (6, 4)), config)
+    with pytest.raises(nto3d.InputError, match="fit: expected what `fit_scene` gives, got None"):
+        nto3d.lift(scene, None, click, config)  # type: ignore[arg-type]
+    with pytest.raises(nto3d.InputError, match="expected one that answers clicks, got precomputed"):
+        nto3d.lift(scene, fit, click, nto3d.configure(*VALUES, "segmenter=precomputed"))
 
 
 def test_one_picture_is_completed() -> None:

@@ -99,8 +99,8 @@ class Model:
         return shade_mesh(seen, cameras.intrinsics[view], cameras.cam_to_world[view], cameras.size)
 
     def _check_view(self, view: int) -> None:
-        if not 0 <= view < len(self.scene.cameras):
-            raise InputError(f"view: expected a view from 0 to {len(self.scene.cameras) - 1}, got {view}")
+        if not isinstance(view, int) or not 0 <= view < len(self.scene.cameras):
+            raise InputError(f"view: expected a view from 0 to {len(self.scene.cameras) - 1}, got {view!r}")
 
 
 def savable(mesh: Mesh) -> ObjectMesh:
@@ -111,6 +111,8 @@ def savable(mesh: Mesh) -> ObjectMesh:
 def _changed(config: ExportConfig, resolution: int | None, unseen: str | None, colors: bool | None) -> ExportConfig:
     given: dict[str, Any] = {}
     if resolution is not None:
+        if isinstance(resolution, bool) or not isinstance(resolution, int):
+            raise InputError(f"resolution: expected a whole number of cells, got {resolution!r}")
         given["resolution"] = resolution
     if colors is not None:
         given["colors"] = colors

@@ -21,6 +21,7 @@ class SceneFit:
         model, optimizer: state dicts after the scene stage.
         seen: what the geometry shows in every view. seconds: that the stage took.
         exposures: that the fields were learnt with; None: without, or not known (`state` leaves them to the model's).
+        made_with: values by dotted key that shape the fields; None: not known (a checkpoint holds them elsewhere).
     """
 
     model: Mapping[str, Any]
@@ -28,6 +29,7 @@ class SceneFit:
     seen: Mapping[int, Projection]
     seconds: float
     exposures: Exposures | None = None
+    made_with: Mapping[str, Any] | None = None
 
     def state(self) -> dict[str, Any]:
         """Plain values and tensors for a checkpoint."""
