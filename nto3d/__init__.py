@@ -2,7 +2,7 @@
 
     scene = nto3d.load_scene("datasets/sample")
     fit = nto3d.fit_scene(scene)
-    masks = nto3d.lift(scene, fit, nto3d.click(0, (190, 100)))
+    masks = nto3d.lift(scene, fit, nto3d.click(0, (158, 133)))
     model = nto3d.reconstruct(scene, masks, progress=print)
     model.mesh(resolution=256).save("object.glb")
 
@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nto3d.api import (
         Callback,
+        Click,
         Config,
         Masks,
         Model,
         ObjectMesh,
         Progress,
         Prompts,
+        RenderedView,
         Scene,
         SceneFit,
         click,
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Callback",
     "CancelledError",
+    "Click",
     "Config",
     "InputError",
     "Masks",
@@ -46,6 +49,7 @@ __all__ = [
     "ObjectMesh",
     "Progress",
     "Prompts",
+    "RenderedView",
     "Scene",
     "SceneFit",
     "click",
@@ -58,11 +62,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module("nto3d.errors" if name.endswith("Error") else "nto3d.api")
-    return getattr(module, name)
+if not TYPE_CHECKING:  # a name that does not exist is found by type checkers
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module("nto3d.errors" if name.endswith("Error") else "nto3d.api")
+        return getattr(module, name)
 
 
 def __dir__() -> list[str]:

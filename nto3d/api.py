@@ -2,7 +2,7 @@
 
     scene = nto3d.load_scene("datasets/sample")
     fit = nto3d.fit_scene(scene)                          # once a scene
-    masks = nto3d.lift(scene, fit, nto3d.click(0, (190, 100)))
+    masks = nto3d.lift(scene, fit, nto3d.click(0, (158, 133)))
     model = nto3d.reconstruct(scene, masks)
     model.mesh(resolution=256).save("object.glb")
 
@@ -31,10 +31,19 @@ from nto3d.config.check import validate
 from nto3d.config.compose import compose_config
 from nto3d.config.schema import Config, MaskUse, SceneConfig, SegmenterName
 from nto3d.data.load import load_scene as read_scene
-from nto3d.depth.base import back_project, picture_size
 from nto3d.errors import InputError
 from nto3d.geometry.cameras import intrinsics_from_fov
-from nto3d.pipeline.arguments import KEYS, Click, check_fit, check_masks, clicks_by_name, shaping_values
+from nto3d.pipeline.arguments import (
+    KEYS,
+    Click,
+    check_fit,
+    check_masks,
+    check_picture,
+    check_scene,
+    clicks_by_name,
+    points_of,
+    shaping_values,
+)
 from nto3d.pipeline.objects import ObjectLifts
 from nto3d.pipeline.reconstruct import Training
 from nto3d.pipeline.results import Masks, Model, ObjectMesh, savable
@@ -44,7 +53,30 @@ from nto3d.pipeline.targets import Targets, find_targets
 from nto3d.pipeline.watch import Callback, CallbackWatch, Progress
 from nto3d.segment.prompts.values import make_prompts
 from nto3d.stages.lift.scene import SceneFit
+from nto3d.stages.views.render import RenderedView
 from nto3d.types import BoolArray, ByteArray, FloatArray, Prompts, Scene
+
+Point = Sequence[float] | FloatArray  # x, y
+__all__ = [
+    "Callback",
+    "Click",
+    "Config",
+    "Masks",
+    "Model",
+    "ObjectMesh",
+    "Progress",
+    "Prompts",
+    "RenderedView",
+    "Scene",
+    "SceneFit",
+    "click",
+    "complete",
+    "configure",
+    "fit_scene",
+    "lift",
+    "load_scene",
+    "reconstruct",
+]
 
 
 def load_scene(path: str | Path, downscale: int = 1, test_views: Sequence[int] | None = None) -> Scene:
@@ -61,9 +93,9 @@ def load_scene(path: str | Path, downscale: int = 1, test_views: Sequence[int] |
 
 def click(
     view: int,
-    *points: Sequence[float],
-    beside: Sequence[Sequence[float]] = (),
-    box: Sequence[float] | None = None,
+    *points: Point,
+    beside: Sequence[Point] = (),
+    box: Sequence[float] | FloatArray | None = None,
 ) -> Prompts:
     """What points at the target in one view.
 
@@ -71,10 +103,9 @@ def click(
         points: (x, y) on the target, pixels of `scene.images` (integers are pixel centres). beside: (x, y) that are not
             on it. box: x0, y0, x1, y1 around it.
     """
-    xy = [list(point) for point in (*points, *beside)]
-    labels = [1] * len(points) + [0] * len(beside)
-    corners = None if box is None else list(box)
-    return make_prompts(view, xy or None, labels if xy else None, corners, KEYS)
+    xy = [*points, *beside] if isinstance(beside, Sequence | np.ndarray) else [*points, beside]
+    labels = [1] * len(points) + [0] * (len(xy) - len(points))
+    return make_prompts(view, xy or None, labels if xy else None, box, KEYS)
 
 
 def fit_scene(scene: Scene, config: Config | None = None, progress: Callback | None = None) -> SceneFit:
@@ -111,14 +142,12 @@ def lift(
         scenes = dict.fromkeys(named, scene)
         lifts = ObjectLifts(config, scenes, device, named, lambda name: watch, fit.exposures)
         found = lifts.masks(scene, fit)
-    each_confidence = [lifter.confidence for lifter in lifts.lifters.values()]
-    least = min(each_confidence, key=lambda one: one.confidence)
-    ask = None
-    if least.view is not None and least.place is not None:
-        ask = (least.view, (float(least.place[0]), float(least.place[1])))
+    name, least = min(lifts.lifters.items(), key=lambda item: item[1].confidence.confidence)
+    asked, place = least.confidence.view, least.confidence.place
+    ask = None if asked is None or place is None else (asked, (float(place[0]), float(place[1])), name)
     several = isinstance(clicks, Mapping)
     each, objects = (found.each, found.objects) if several else ({}, None)
-    return Masks(found.together, found.hidden, least.confidence, ask, each, objects, fit.exposures)
+    return Masks(found.together, found.hidden, least.confidence.confidence, ask, each, objects, fit.exposures)
 
 
 def reconstruct(
@@ -135,6 +164,7 @@ def reconstruct(
     config = _own(config, scene)
     with own_state(config) as device:
         if isinstance(masks, Masks):
+            check_masks(masks.pixels, scene)
             targets = find_targets(scene, masks.pixels, masks.hidden, masks.objects)
             exposures = masks.exposures
         else:
@@ -163,17 +193,13 @@ def complete(
     """
     config = config or Config()
     validate(config)
-    size = picture_size(image)
-    if depth.shape != size or mask.shape != size or mask.dtype != np.bool_:
-        raise InputError(
-            f"expected depth and bool mask of the picture's size {list(size)}, got {list(depth.shape)} and "
-            f"{list(mask.shape)} of {mask.dtype}"
-        )
+    image, depth, mask = np.asarray(image), np.asarray(depth), np.asarray(mask)
+    check_picture(image, depth, mask)
     if intrinsics is None:
-        intrinsics = intrinsics_from_fov(size, config.scene.fov_degrees)
+        intrinsics = intrinsics_from_fov((image.shape[0], image.shape[1]), config.scene.fov_degrees)
     watch = CallbackWatch(progress)
+    found = points_of(depth, np.asarray(intrinsics, dtype=np.float64))
     with own_state(config) as device:
-        found = back_project(depth, intrinsics)
         model = build_mcc(config, device)
         done = complete_target(
             config, model, image, found, mask, told=lambda asked, all_: watch.tell(Progress("complete", asked, all_))
@@ -182,13 +208,24 @@ def complete(
 
 
 def configure(*overrides: str) -> Config:
-    """A configuration: `configure("trainer=smoke", "export.resolution=128")`, groups and keys as of `train.py`."""
+    """A configuration: `configure("trainer=smoke", "export.resolution=128")`, groups and keys as of `train.py`.
+
+    What the functions are given themselves is not read from it: `scene` (but `scene.fov_degrees` by `complete`),
+    `prompts` (but `prompts.text`, a noun that the click chooses from), `output`, and what is measured or logged.
+    """
     return compose_config(overrides)
 
 
 def _own(config: Config | None, scene: Scene) -> Config:
-    """A configuration of this scene that writes nothing."""
+    """A configuration of this scene that writes nothing.
+
+    Raises:
+        InputError: the scene or the configuration is none, or a value is impossible.
+    """
+    check_scene(scene)
     config = config or Config()
+    if not isinstance(config, Config):
+        raise InputError(f"config: expected what `configure` gives, got {type(config).__name__}")
     own = dataclasses.replace(
         config,
         output="nowhere",

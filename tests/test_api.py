@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +98,10 @@ def test_a_callback_stops_the_work(ball: WrittenScene) -> None:
         (lambda: {"a/b": nto3d.click(0, (1, 1))}, "clicks: expected a name of letters, digits"),
         (lambda: (0, 158, 133), "clicks: expected what `click` gives, got 0"),
         (lambda: 3, "clicks: expected what `click` gives, got 3"),
+        (lambda: {"Jug": nto3d.click(0, (1, 1)), "jug": nto3d.click(0, (9, 9))}, "differ in more than their case"),
+        (lambda: nto3d.click(0, 158, 133), r"click: points\[0\]: expected \[x, y\], got 158"),
+        (lambda: nto3d.click(0, (1, 1), beside=(3, 4)), r"click: points\[1\]: expected \[x, y\], got 3"),
+        (lambda: nto3d.click(0, (1, 1), box=5), r"click: box: expected \[x0, y0, x1, y1\], got 5"),
     ],
 )
 def test_wrong_clicks_are_named(ball: WrittenScene, click: object, message: str) -> None:
@@ -113,10 +118,63 @@ def test_a_fit_belongs_to_its_scene_and_configuration(ball: WrittenScene) -> Non
         nto3d.lift(scene, fit, click, nto3d.configure(*VALUES, "field.hidden=16"))
     with pytest.raises(nto3d.InputError, match="fit: expected that of this scene, 8 views of"):
         nto3d.lift(nto3d.load_scene(ball.path, downscale=4), fit, nto3d.click(1, (6, 4)), config)
+    with pytest.raises(nto3d.InputError, match="scene: expected what `load_scene` gives, got 'ball'"):
+        nto3d.fit_scene("ball", config)  # type: ignore[arg-type]
+    with pytest.raises(nto3d.InputError, match="config: expected what `configure` gives, got str"):
+        nto3d.fit_scene(scene, "trainer=smoke")  # type: ignore[arg-type]
     with pytest.raises(nto3d.InputError, match="fit: expected what `fit_scene` gives, got None"):
         nto3d.lift(scene, None, click, config)  # type: ignore[arg-type]
     with pytest.raises(nto3d.InputError, match="expected one that answers clicks, got precomputed"):
         nto3d.lift(scene, fit, click, nto3d.configure(*VALUES, "segmenter=precomputed"))
+
+
+def test_clicks_may_be_numbers_of_numpy() -> None:
+    box = np.array([1, 2, 30, 40])
+    some = nto3d.click(np.int64(3), np.array([5, 6]), (np.float32(7), 8), box=box)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(some.points, [[5, 6], [7, 8]])
+    assert some.view == 3
+    assert some.box is not None
+    np.testing.assert_array_equal(some.box, box)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer=nope"], "trainer=nope: no such option, expected one of fast, quality, smoke"),
+        (["trainer.stepss=3"], r"unknown key trainer\.stepss: did you mean trainer\.steps\?"),
+        (["trainer.steps=abc"], r"trainer\.steps: .*abc"),
+        (["trainer"], "trainer: expected key=value"),
+        (["seed=0,1"], "seed=0,1: expected key=value with a single value"),
+        (["lift.witnesses=3"], r"it is called lift\.transfer_views now"),
+        (["+foo=1"], "foo=1: expected key=value"),
+        (["hydra.run.dir=/tmp/x"], "expected a key of nto3d's own"),
+    ],
+)
+def test_wrong_configurations_are_one_line(overrides: list[str], message: str) -> None:
+    with pytest.raises(nto3d.InputError, match=message):
+        nto3d.configure(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": np.zeros((8, 8), np.uint8)}, r"image: expected uint8 \[H, W, 3\], got uint8 \[8, 8\]"),
+        ({"image": np.zeros((8, 8, 3))}, "image: expected uint8"),
+        ({"depth": np.ones((9, 8))}, r"depth: expected numbers \[8, 8\], got float64 \[9, 8\]"),
+        ({"mask": np.ones((8, 8))}, r"mask: expected bool \[8, 8\], got float64"),
+        ({"intrinsics": np.eye(4)}, "intrinsics: expected finite intrinsics"),
+        ({"intrinsics": np.zeros((3, 3))}, "intrinsics: expected intrinsics of positive focal lengths"),
+        ({"depth": np.zeros((8, 8))}, "the target: expected at least 16 pixels with a depth, got 0"),
+    ],
+)
+def test_pictures_that_cannot_be_completed(change: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {
+        "image": np.zeros((8, 8, 3), np.uint8),
+        "depth": np.ones((8, 8)),
+        "mask": np.ones((8, 8), bool),
+    }
+    with pytest.raises(nto3d.InputError, match=message):
+        nto3d.complete(**{**given, **change})
 
 
 def test_one_picture_is_completed() -> None:
@@ -129,8 +187,6 @@ def test_one_picture_is_completed() -> None:
     assert trimesh.Trimesh(mesh.vertices, mesh.faces).is_watertight
     assert 1.5 < mesh.vertices[:, 2].min() < mesh.vertices[:, 2].max() < 6.0
     assert set(told) == {"complete"}
-    with pytest.raises(nto3d.InputError, match=r"expected depth and bool mask of the picture's size \[96, 96\]"):
-        nto3d.complete(image, depth[:90], inside)
 
 
 def test_the_defaults_are_those_of_train_py() -> None:

@@ -8,8 +8,9 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 
 from nto3d.config.bundled import CONFIGS, FOLDER, config_folder
-from nto3d.config.io import register, to_config
+from nto3d.config.io import CONFIG_ERRORS, explain, parse_overrides, register, to_config
 from nto3d.config.schema import Config
+from nto3d.errors import InputError
 
 CONFIG_FOLDER = FOLDER / CONFIGS
 
@@ -18,13 +19,18 @@ def compose_config(overrides: Sequence[str]) -> Config:
     """What `train.py` would run with these overrides.
 
     Raises:
-        InputError: a value is missing or impossible; Hydra's own errors are for `cli.guarded`.
+        InputError: an override is malformed or names something unknown, or a value is missing or impossible.
     """
+    for override in parse_overrides(overrides):
+        if override.is_hydra_override() or override.is_force_add():
+            raise InputError(f"{override.input_line}: expected a key of nto3d's own, as key=value")
     register()
     outer = GlobalHydra.instance().hydra  # of an application that calls this one
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
             return to_config(hydra.compose("config", list(overrides)))
+    except CONFIG_ERRORS as error:
+        raise InputError(explain(error)) from error
     finally:
         GlobalHydra.instance().hydra = outer

@@ -8,17 +8,55 @@ import numpy as np
 
 from nto3d.config.io import flatten, to_dict
 from nto3d.config.schema import Config
+from nto3d.depth.base import PointMap, back_project
 from nto3d.errors import InputError
-from nto3d.segment.prompts.file import check_name
+from nto3d.segment.prompts.file import check_distinct, check_name
 from nto3d.segment.prompts.read import check_apart, check_inside
 from nto3d.segment.prompts.values import Keys, short
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.stages.views.projection import reduced
-from nto3d.types import BoolArray, Prompts, Scene
+from nto3d.types import BoolArray, ByteArray, FloatArray, Prompts, Scene
 
 KEYS = Keys("click: view", "click: points", "click: labels", "click: box")
 SHAPING = ("encoding.", "field.")  # keys that must be those of the fit
 Click = Prompts | Sequence[Prompts]  # in one view, or one each in several
+
+
+def check_scene(scene: object) -> None:
+    """Whether it is a scene.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(scene, Scene):
+        raise InputError(f"scene: expected what `load_scene` gives, got {short(scene)}")
+
+
+def check_picture(image: ByteArray, depth: FloatArray, mask: BoolArray) -> None:
+    """Whether a picture uint8 [H, W, 3], a depth map and a bool mask, [H, W], fit each other.
+
+    Raises:
+        InputError: one has another type or size.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise InputError(f"image: expected uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
+    size = image.shape[:2]
+    if depth.shape != size or depth.dtype.kind not in "fiu":
+        raise InputError(f"depth: expected numbers {list(size)}, got {depth.dtype} {list(depth.shape)}")
+    if mask.shape != size or mask.dtype != np.bool_:
+        raise InputError(f"mask: expected bool {list(size)}, got {mask.dtype} {list(mask.shape)}")
+
+
+def points_of(depth: FloatArray, intrinsics: FloatArray) -> PointMap:
+    """The points of a depth map, see `depth.base.back_project`.
+
+    Raises:
+        InputError: the intrinsics are no camera's.
+    """
+    try:
+        return back_project(depth, intrinsics)
+    except ValueError as error:
+        raise InputError(f"intrinsics: {error}") from error
 
 
 def check_masks(masks: BoolArray, scene: Scene) -> BoolArray:
@@ -65,6 +103,8 @@ def clicks_by_name(clicks: Click | Mapping[str, Click], scene: Scene) -> dict[st
     """
     if isinstance(clicks, Mapping):
         named = {check_name(name, "clicks"): _frames(given) for name, given in clicks.items()}
+        names: list[str | None] = list(named)
+        check_distinct(dict.fromkeys(names, "clicks"))
     else:
         named = {"": _frames(clicks)}
     if not named:

@@ -13,7 +13,7 @@ import numpy as np
 from nto3d.config.check import validate
 from nto3d.config.schema import ExportConfig, Unseen
 from nto3d.errors import InputError
-from nto3d.export.mesh_io import write_mesh
+from nto3d.export.mesh_io import write_mesh, write_meshes
 from nto3d.geometry.exposure import Exposures
 from nto3d.pipeline.reconstruct import Training
 from nto3d.report.shade import shade_mesh
@@ -40,14 +40,14 @@ class Masks:
     Attributes:
         pixels: bool [V, H, W], of all objects together. hidden: bool [V, H, W], where something stands in front of it.
         confidence: 0..1, roughly the IoU of the masks with what was meant; of the least sure object.
-        ask: the view and the pixel (x, y) of `scene.images` where one more click would tell most; None: nowhere.
+        ask: where one more click would tell most: view, pixel (x, y) of `scene.images`, name of the object; or None.
         each: bool [V, H, W] by name, of named objects. objects: what is whose; None without names.
     """
 
     pixels: BoolArray
     hidden: BoolArray
     confidence: float
-    ask: tuple[int, tuple[float, float]] | None = None
+    ask: tuple[int, tuple[float, float], str] | None = None
     each: Mapping[str, BoolArray] = field(default_factory=dict)
     objects: Objects | None = None
     exposures: Exposures | None = field(default=None, repr=False)
@@ -85,6 +85,14 @@ class Model:
         validate(dataclasses.replace(own, export=export))
         world, objects = self.scene.world_from_normalized, self._training.targets.objects
         return extract_all(self._training.model, world, export, self._training.visibility, objects)
+
+    def save(self, path: str | Path, resolution: int | None = None) -> Path:
+        """Write the mesh, see `ObjectMesh.save`; a .glb holds named objects as named nodes."""
+        mesh, parts = self._extract(resolution, None, None)
+        if parts and Path(path).suffix.lower() == ".glb":
+            write_meshes(parts, Path(path))
+            return Path(path)
+        return savable(mesh).save(path)
 
     def render(self, view: int) -> RenderedView:
         """What a view of the scene looks like: rgb, normal, depth, opacity [H, W, ...]."""

@@ -40,7 +40,8 @@ class Progress:
     """How far a stage of the work is.
 
     Attributes:
-        stage: `scene`, `lift`, `masks`, `reconstruct` or `complete`. step, steps: done, and in all.
+        stage: `scene`, `lift`, `masks`, `reconstruct` or `complete`.
+        step, steps: done, and in all; of `masks` the rounds so far, of `complete` the places of a pass.
         scalars: the latest ones that were logged, such as `loss` and `psnr`.
     """
 

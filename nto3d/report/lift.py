@@ -28,7 +28,7 @@ class LiftRound:
     """What the page shows of one round.
 
     Attributes:
-        number: of the round; 0 is the click, carried to all views. values: its row of rounds.csv, NaN where unknown.
+        number: of the round; 0 is the click, propagated to all views. values: its row of rounds.csv, NaN where unknown.
         pictures: by the name of the view, uint8 [h, w, 3], as from `prompt_picture`.
     """
 

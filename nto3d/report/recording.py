@@ -5,7 +5,7 @@ Entities of a run on one picture, in the camera's frame (OpenCV axes) and the de
 Entities of a run on many pictures, in the world's frame and unit:
     views/NAME, views/NAME/picture, views/NAME/prompt, views/NAME/mask, rounds/agreement, rounds/iou, mesh
     and of a named object: views/NAME/prompt/OBJECT, views/NAME/mask/OBJECT, rounds/OBJECT/..., meshes/OBJECT
-Timelines: `pass` of the sweep; `round` of the lift (0: the click, carried to all views; the mesh comes one later).
+Timelines: `pass` of the sweep; `round` of the lift (0: the click, propagated to all views; the mesh comes one later).
 
 Letters: H W picture, N points.
 """

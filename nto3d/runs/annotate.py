@@ -83,7 +83,7 @@ def read_options(argv: Sequence[str]) -> Options:
         raise InputError(f"overlay: expected a file ending in png or jpg, got {options.overlay}")
     if options.suggest:
         if options.run is None:
-            raise InputError("run is missing: give the run whose masks are in found as run=FOLDER")
+            raise InputError("run is missing: give the run whose masks are in doubt as run=FOLDER")
         given = {argument.partition("=")[0] for argument in argv}
         foreign = sorted(given - {"suggest", "run", "answer", "object", "out", "overlay", "overwrite"})
         if foreign:

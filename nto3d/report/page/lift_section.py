@@ -78,7 +78,7 @@ def _strip(lift_round: LiftRound, unfolded: bool) -> str:
         for name in SHOWN
         if math.isfinite(lift_round.values.get(name, math.nan))
     )
-    title = "the click, carried to all views" if lift_round.number == 0 else f"round {lift_round.number}"
+    title = "the click, propagated to all views" if lift_round.number == 0 else f"round {lift_round.number}"
     figures = ""
     for name, picture in lift_round.pictures.items():
         label = html.escape(name)

@@ -1,8 +1,8 @@
-"""What a lift is unsure of: kept in the run's folder as lift/found.json, and said to the user.
+"""How far the masks of a lift are to be believed: kept as lift/confidence.json in the run's folder, and said.
 
     {"confidence": 0.77, "view": 21, "point": [210, 183]}
 
-The point is (x, y) in pixels of the picture file; view and point are null where nothing is in found.
+The point is (x, y) in pixels of the picture file; view and point are null where nothing is in doubt.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nto3d.config.bundled import INSTALLED
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
@@ -37,7 +38,7 @@ class StoredConfidence:
 
 
 def write_confidence(folder: Path, found: Confidence, downscale: int) -> StoredConfidence:
-    """Write FOLDER/lift/found.json.
+    """Write FOLDER/lift/confidence.json.
 
     Args:
         folder: of the run, or of one of its objects. downscale: of the scene's pictures.
@@ -91,8 +92,7 @@ def log_confidence(found: StoredConfidence, config: Config, name: str) -> None:
     where = "more clicks help"
     if found.point is not None:
         shown = " ".join(shlex.quote(part) for part in (f"run={config.output}", *([f"object={name}"] if name else [])))
-        where = (
-            f"one more click would help most in view {found.view} at [{found.point[0]:g}, {found.point[1]:g}]; "
-            f"python scripts/annotate.py suggest=true {shown} shows it"
-        )
+        where = f"one more click would help most in view {found.view} at [{found.point[0]:g}, {found.point[1]:g}]"
+        if not INSTALLED:  # with scripts/
+            where += f"; python scripts/annotate.py suggest=true {shown} shows it"
     log.warning("the masks are in doubt, confidence %.2f (lift.sure=%g): %s", found.confidence, config.lift.sure, where)

@@ -78,7 +78,7 @@ def open_hf(
     """The segmenter in a folder.
 
     Args:
-        model: as `hf_files.find_folder` takes it.
+        model: as `files.find_folder` takes it.
         device, dtype: where it runs, and the arithmetic of the picture encoder.
         cache: folder for embeddings, or None to keep none.
 

@@ -80,7 +80,7 @@ def open_finder(model: str | None, device: torch.device) -> Sam3Finder:
     """The detector in a folder, with its tokenizer.
 
     Args:
-        model: as `hf_files.find_folder` takes it.
+        model: as `files.find_folder` takes it.
 
     Raises:
         InputError: there is no such model, it cannot be loaded or cannot read text, or the tokenizer is missing.

@@ -85,7 +85,7 @@ def read_frames(path: Path) -> list[Frame]:
             first = next(iter(views.values()))
             check_positive(first.prompts.labels, first.keys)
     unnamed = None if list(found) == [None] else UNNAMED
-    _check_distinct(places)
+    check_distinct(places)
     return [
         replace(views[view], name=name if name is not None else unnamed)
         for name, views in found.items()
@@ -93,7 +93,7 @@ def read_frames(path: Path) -> list[Frame]:
     ]
 
 
-def _check_distinct(places: Mapping[str | None, str]) -> None:
+def check_distinct(places: Mapping[str | None, str]) -> None:
     """Refuse names that some file systems take for one.
 
     Args:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from nto3d.config.bundled import INSTALLED
 from nto3d.config.schema import PromptsConfig
 from nto3d.errors import InputError
 from nto3d.segment.prompts.file import FILE_NAME, Frame, read_frames
@@ -70,8 +71,9 @@ def read_unreduced(config: PromptsConfig, scene_path: Path, scene: Scene, downsc
         if config.file is None and not path.exists():
             click = "prompts.view=0 'prompts.points=[[x,y]]'"
             script = f"python scripts/annotate.py {shlex.quote(f'scene={scene_path}')} view=0 'points=[[x,y]]'"
+            written = "" if INSTALLED else f", or write it: {script}"  # an installation is without scripts/
             raise InputError(
-                f"{path}: no such file, nothing points at the target: pass {click}, or write it: {script}; "
+                f"{path}: no such file, nothing points at the target: pass {click}{written}; "
                 "segmenter=precomputed takes the masks of the folder instead"
             )
         frames = read_frames(path)

@@ -32,6 +32,7 @@ def make_prompts(view: object, points: object, labels: object, box: object, keys
         InputError: one of them has the wrong type or shape, they contradict each other, or nothing is positive though
             they are `alone`.
     """
+    view, points, labels, box = (_plain(value) for value in (view, points, labels, box))
     if isinstance(view, bool) or not isinstance(view, int):
         raise InputError(f"{keys.view}: expected the number of a view, got {short(view)}")
     xy = np.zeros((0, 2)) if points is None else _points(points, keys.points)
@@ -48,6 +49,15 @@ def make_prompts(view: object, points: object, labels: object, box: object, keys
         if label == 1 and corners is not None and ((point < corners[:2]) | (point > corners[2:])).any():
             raise InputError(f"{keys.points}[{index}]: expected points of label 1 in the box, got {short(point)}")
     return Prompts(view=view, points=xy, labels=signs, box=corners)
+
+
+def _plain(value: object) -> object:
+    """Arrays and numbers of NumPy as lists and numbers, also inside of lists; all else as it is."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
 
 
 def pixels_of(points: FloatArray) -> FloatArray:

@@ -57,7 +57,7 @@ class SamSegmenter:
     """Masks from points, a box or a prior, by a SAM model.
 
     Args:
-        model: a `segment_anything.modeling.Sam`, of any size; see `sam_loading.load_sam`. It is moved to the device.
+        model: a `segment_anything.modeling.Sam`, of any size; see `loading.load_sam`. It is moved to the device.
         device: where it runs.
         dtype: arithmetic of the picture encoder (under autocast: what needs float32 keeps it).
         cache: where embeddings are kept, or None.

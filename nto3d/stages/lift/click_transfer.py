@@ -1,7 +1,7 @@
 """First masks of more than the clicked view: what one view's segmenter gets wrong, most others get right.
 
 A click stands for a point of the surface, and other views see that point, too. Each of them is asked on its own, so a
-shadow, a neighbour or half of the target that one answer mistakes is outvoted before the masks are carried on.
+shadow, a neighbour or half of the target that one answer mistakes is outvoted before labels are propagated.
 """
 
 from __future__ import annotations

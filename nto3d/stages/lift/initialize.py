@@ -1,4 +1,4 @@
-"""From first masks of a few views to masks of all: the whole object by geometry, or carried from view to view."""
+"""From first masks of a few views to masks of all: the whole object by geometry, or labels from view to view."""
 
 from __future__ import annotations
 

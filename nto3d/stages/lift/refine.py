@@ -1,4 +1,4 @@
-"""From the clicked view's mask to masks of all views: carried over the surface, then found anew in every view."""
+"""From the clicked view's mask to masks of all views: propagated over the surface, then found anew in every view."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nto3d.types import BoolArray, Cameras, FloatArray, Mask, Prompts, Scene
 
 THICK = 0.03  # half width of a region that matters, as a share of the target's size
 WIDE = 0.015  # half width of a part that counts as hidden, likewise
-PROPAGATED = 0.5  # how much a carried mask's vote counts beside the clicked view's own
+PROPAGATED = 0.5  # how much a propagated mask's vote counts beside the clicked view's own
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """First masks from a noun: what it names in several views, or what of it the click is on.
 
 Which of several cups is meant, a noun does not say: the best of each view is taken, and the views outvote each other
-(`witnesses.weights`). A click says it.
+(`click_transfer.mask_confidences`). A click says it.
 """
 
 from __future__ import annotations
