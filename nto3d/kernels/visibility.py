@@ -64,7 +64,7 @@ def _within_sphere(origin: wp.vec3, to: wp.vec3) -> wp.vec2:
     return wp.vec2(middle - half, middle + half)
 
 
-@wp.kernel(module="nto3d.sight", enable_backward=False)
+@wp.kernel(module="nto3d.visibility", enable_backward=False)
 def _trace(
     grid: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [G + 1]^3
     origin: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]
@@ -122,7 +122,7 @@ def _shown(
     return masks[view, row, column] != wp.uint8(0)
 
 
-@wp.kernel(module="nto3d.sight", enable_backward=False)
+@wp.kernel(module="nto3d.visibility", enable_backward=False)
 def _look(
     grid: wp.array(dtype=wp.float32, ndim=3),  # type: ignore[valid-type]  # [G + 1]^3
     point: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]  # [R]

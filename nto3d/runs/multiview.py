@@ -22,7 +22,7 @@ from nto3d.pipeline.reconstruct import STAGE, Training
 from nto3d.report.recording import Recording, free_name, open_recording
 from nto3d.runs.folder import CHECKPOINT_NAME, RECORDING_NAME, config_text, last_command, peak_memory_gb
 from nto3d.runs.lift.files import count_rounds, lift_folders, lift_metrics, read_rounds, true_masks
-from nto3d.runs.lift.masks import MaskFinder, clicked
+from nto3d.runs.lift.masks import MaskFinder, clicked, read_clicks
 from nto3d.runs.lift.record import record_masks, record_views
 from nto3d.runs.objects import object_metrics, with_truth
 from nto3d.stages.features.term import assess_features, write_features
@@ -93,6 +93,8 @@ def run_multiview(config: Config) -> dict[str, float]:
 def _run(work: Work) -> dict[str, float]:
     config, scene, recording = work.config, work.scene, work.recording
     state = _resumed(config, work.device)
+    if clicked(config):
+        read_clicks(config, scene)  # a wrong click is said now, not after a look at all pictures
     exposures = find_exposures(config, scene, state)
     targets = MaskFinder(config, scene, work.device, recording, exposures).targets(state)
     names = targets.objects.names if targets.objects is not None else ()

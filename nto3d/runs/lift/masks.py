@@ -25,7 +25,7 @@ from nto3d.runs.lift.confidence import log_confidence, write_confidence
 from nto3d.runs.lift.files import read_masks, write_masks
 from nto3d.runs.lift.notes import LiftNotes
 from nto3d.segment.precomputed import given_masks
-from nto3d.segment.prompts.read import read_objects
+from nto3d.segment.prompts.read import ObjectPrompts, read_objects
 from nto3d.stages.lift.refine import ViewMask, to_arrays
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.stages.objects.meshes import Objects
@@ -36,6 +36,11 @@ from nto3d.types import BoolArray, Prompts, Scene
 def clicked(config: Config) -> bool:
     """Whether the target is what the prompts point at."""
     return config.scene.masks is MaskUse.given and config.segmenter.name is not SegmenterName.precomputed
+
+
+def read_clicks(config: Config, scene: Scene) -> ObjectPrompts:
+    """The clicks of a run on each object, see `segment.prompts.read.read_objects`."""
+    return read_objects(config.prompts, Path(config.scene.path), scene, config.scene.downscale)
 
 
 class MaskFinder:
@@ -90,7 +95,7 @@ class MaskFinder:
             KeyboardInterrupt: Ctrl-C.
         """
         config, scene = self._config, self._scene
-        clicks = read_objects(config.prompts, Path(config.scene.path), scene, config.scene.downscale)
+        clicks = read_clicks(config, scene)
         if list(clicks) == [None]:  # one object, which has no name
             return *self._find_one(clicks[None], fitted), None
         found = self._find_objects({str(name): frames for name, frames in clicks.items()}, fitted)

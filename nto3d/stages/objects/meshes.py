@@ -32,21 +32,24 @@ class Objects:
     """The named objects of a run.
 
     Attributes:
-        labels: whose the surface is; None where there is one object. sights: by name, what the views show of each.
+        labels: whose the surface is; None where there is one object. visibilities: what the views show of each, by name.
     """
 
     labels: Labels | None
-    sights: Mapping[str, Visibility]
+    visibilities: Mapping[str, Visibility]
 
     @property
     def names(self) -> tuple[str, ...]:
         """In the order of the labels."""
-        return tuple(self.sights)
+        return tuple(self.visibilities)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds."""
         labels = None if self.labels is None else self.labels.state_dict()
-        return {"labels": labels, "sights": {name: visibility.state_dict() for name, visibility in self.sights.items()}}
+        return {
+            "labels": labels,
+            "sights": {name: visibility.state_dict() for name, visibility in self.visibilities.items()},
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Objects:
@@ -95,7 +98,7 @@ def extract_objects(
     """
     borders = None if objects.labels is None else split_solid(model, objects.labels)
     meshes = {}
-    for number, (name, visibility) in enumerate(objects.sights.items()):
+    for number, (name, visibility) in enumerate(objects.visibilities.items()):
         part = None if borders is None else borders(number)
         log.info("object %s:", name)
         try:

@@ -22,7 +22,7 @@ from nto3d.stages.whole.cut import components, joined, minimum_cut
 from nto3d.stages.whole.solid import Solid, distances, find_solid
 from nto3d.types import BoolArray, ByteArray, Cameras, FloatArray, IntArray, Mask
 
-FAITH = 4.0  # power of a mask's share that does not spill
+SPILL_POWER = 4.0  # power of a mask's share that does not spill
 APART, FOREIGN = 0.3, 1.2  # what stands on its own is another thing in so far, and by unlike colours: of its votes
 STRANGE, FAMILIAR = 0.5, 0.85  # common share of two pieces' colours: what has less, what has more
 HALF = 0.5  # share of the votes with which what hangs together is believed without a support
@@ -54,7 +54,7 @@ def find_whole(
     seen: Mapping[int, Projection],
     images: ByteArray,
     masks: Mapping[int, Mask],
-    believed: Mapping[int, float],
+    confidences: Mapping[int, float],
     clicked: tuple[FloatArray, FloatArray],
     held_out: Sequence[int] = (),
     seed: int = 0,
@@ -63,7 +63,7 @@ def find_whole(
 
     Args:
         model: after the scene stage. cameras: reduced, as `seen`. images: uint8 [V, H, W, 3].
-        masks: first masks in whole pictures. believed: how much each of them counts.
+        masks: first masks in whole pictures. confidences: how much each of them counts.
         clicked: places [P, 3] of the surface under positive and negative clicks.
         held_out: views of which nothing is learned. seed: of random choices.
 
@@ -80,7 +80,7 @@ def find_whole(
     pieces = {view: np.where(known, solid.at(points), 0) for view, (points, known) in places.items()}
     told = {view: (pieces[view], clear[view][1]) for view in learned}
     count = len(solid.pieces) + 1
-    votes, colours = count_votes(count, told, small, believed), piece_colours(count, told, images)
+    votes, colours = count_votes(count, told, small, confidences), piece_colours(count, told, images)
     choice = whole_object(solid, votes, colours, *clicked)
     if choice is None:
         return None
@@ -153,13 +153,13 @@ def count_votes(
     count: int,
     told: Mapping[int, tuple[IntArray, BoolArray]],
     masks: Mapping[int, BoolArray],
-    believed: Mapping[int, float],
+    confidences: Mapping[int, float],
 ) -> Votes:
     """What masks [h, w] of views say of the pieces.
 
     Args:
         count: of pieces, the empty one included. told: of each view, the pieces in its pixels [h, w] and where they are
-            known [h, w]. believed: how much each mask counts.
+            known [h, w]. confidences: how much each mask counts.
     """
     both, weights = np.zeros((2, count)), {}
     for view, mask in masks.items():
@@ -167,7 +167,7 @@ def count_votes(
         inside = np.bincount(pieces[known & mask], minlength=count)
         # What spills over the support or out of the sphere says little
         spilt = 1.0 - inside[1:].sum() / max(1, np.count_nonzero(mask))
-        weights[view] = float(believed[view] * (1.0 - spilt) ** FAITH)
+        weights[view] = float(confidences[view] * (1.0 - spilt) ** SPILL_POWER)
         both[0] += weights[view] * inside
         both[1] += weights[view] * np.bincount(pieces[known & ~mask], minlength=count)
     return Votes(both[0], both[1], weights)

@@ -96,7 +96,7 @@ class Union(torch.nn.Module):
 
 
 def divided(shapes: list[Field], unseen: Unseen = Unseen.mark) -> tuple[Objects, dict[str, Mesh]]:
-    """Every step from projections to meshes; the sights are those of the shapes' masks."""
+    """Every step from projections to meshes; the visibilities are those of the shapes' masks."""
     seen, masks = looked_at(shapes)
     labels, missing = label_surface(cameras(), seen, masks)
     assert missing == ()
@@ -140,7 +140,7 @@ def test_the_same_input_gives_the_same_bits() -> None:
     for name, mesh in one.items():
         assert np.array_equal(mesh.vertices, two[name].vertices)
         assert np.array_equal(mesh.faces, two[name].faces)
-        assert np.array_equal(again.sights[name].shown, objects.sights[name].shown)
+        assert np.array_equal(again.visibilities[name].shown, objects.visibilities[name].shown)
 
 
 def test_a_wrong_patch_goes_to_what_surrounds_it() -> None:
