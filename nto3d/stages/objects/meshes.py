@@ -32,7 +32,7 @@ class Objects:
     """The named objects of a run.
 
     Attributes:
-        labels: whose the surface is; None where there is one object. visibilities: what the views show of each, by name.
+        labels: whose the surface is; None where there is one object. visibilities: what views show of each, by name.
     """
 
     labels: Labels | None

@@ -7,7 +7,7 @@ import pytest
 
 from nto3d.config.schema import ExportConfig
 from nto3d.errors import InputError
-from nto3d.stages.lift.initialize import _clicked
+from nto3d.stages.lift.initialize import FirstMasks, _clicked
 from nto3d.stages.lift.refine import ViewMask
 from nto3d.stages.objects import meshes as objects
 from nto3d.stages.objects.meshes import Objects, extract_objects, joined, without_overlap
@@ -69,11 +69,11 @@ def test_what_lies_under_clicks_on_others_is_refused() -> None:
     seen = {view: Projection(view, 0 * depth, depth, opacity, depth < 0) for view in (0, 1)}
     own = {0: Prompts(0, np.array([[15.0, 10.0], [25.0, 10.0]]), np.array([1, 0]))}
     others = (Prompts(1, np.array([[20.0, 12.0], [2.0, 12.0]]), np.array([0, 0])),)
-    positive, negative = _clicked(cameras, seen, {}, {}, own, others)
+    positive, negative = _clicked(cameras, seen, FirstMasks({}, {}, own, others))
     assert (len(positive), len(negative)) == (1, 2)
     np.testing.assert_allclose(np.linalg.norm(negative[0] - cameras.centers[0]), 3.0, rtol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(negative[1] - cameras.centers[1]), 3.0, rtol=1e-5)
-    assert len(_clicked(cameras, seen, {}, {}, own, ())[1]) == 1
+    assert len(_clicked(cameras, seen, FirstMasks({}, {}, own))[1]) == 1
 
 
 def test_one_object_without_surface_does_not_take_the_others_with_it(
