@@ -13,6 +13,7 @@ from nto3d.config.compose import CONFIG_FOLDER
 from nto3d.config.io import CONFIG_ERRORS, explain, flatten, parse_options, register, to_config, to_dict
 from nto3d.config.schema import Backend, Config, MaskUse, Reader, SegmenterName
 from nto3d.errors import InputError
+from tests.helpers import ROOT
 
 OPTIONS = sorted(path.relative_to(CONFIG_FOLDER) for path in CONFIG_FOLDER.glob("*/*.yaml"))
 
@@ -36,7 +37,8 @@ def composed(*overrides: str) -> Config:
     return to_config(compose("config", list(overrides)))
 
 
-def test_the_default_is_a_click_on_the_bundled_sample() -> None:
+def test_the_default_is_a_click_on_the_bundled_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # elsewhere its path is absolute
     config = composed()
     assert config.scene.path == "datasets/sample"
     assert config.segmenter.name is Config().segmenter.name is SegmenterName.grabcut

@@ -43,7 +43,7 @@ def test_what_cannot_be_written_in_the_end_can_be_made_again(
     assert not Path(f"run/{name}").exists()
     assert not list(Path("run").glob(".*tmp*"))
     monkeypatch.undo()
-    os.chdir(box.parent)
+    monkeypatch.chdir(box.parent)
     monkeypatch.setattr("sys.argv", ["train.py"])
     assert main(["resume=run"]) == 0  # the training is not lost
     assert Path(f"run/{name}").exists()

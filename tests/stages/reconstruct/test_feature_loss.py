@@ -137,7 +137,7 @@ def test_on_the_way_there_it_reaches_them_with_a_share() -> None:
     made = [objective(maps()) for _ in range(3)]
     for one, share in zip(made, (1.0, 0.5, 0.0), strict=True):
         assert one._features is not None
-        one._features.reach = lambda step, share=share: share  # type: ignore[method-assign,misc]
+        one._features.gradient_share = lambda step, share=share: share  # type: ignore[method-assign,misc]
     whole, half, none = (gradients(one, 60)["sdf.encoding.table"] for one in made)
     assert (whole - none).abs().max() > 1e-6
     torch.testing.assert_close(half - none, 0.5 * (whole - none), rtol=1e-3, atol=1e-8)
