@@ -179,7 +179,7 @@ def test_section_shows_rounds_and_unfolds_the_first_and_the_last() -> None:
     page = Page(lift_section([a_round(0, 0.8111), a_round(1, 0.9222), a_round(2, 0.9333)]))
     assert page.unfolded == [True, False, True]
     assert page.pictures == 6 + 1  # and the scale
-    for text in ("0.811", "0.922", "0.933", "0.988", "7.0", "least iou", "view <1>", "round 2", "carried"):
+    for text in ("0.811", "0.922", "0.933", "0.988", "7.0", "least iou", "view <1>", "round 2", "propagated"):
         assert text in page.text
     assert "nan" not in page.text
     assert "\N{EN DASH}" in page.text
