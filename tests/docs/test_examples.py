@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from tests.helpers import ROOT
 
 TINY = (
-    *("trainer=smoke", "device=cpu", "field.start=sphere", "field.exposure=off", "trainer.steps=30"),
+    *("trainer=smoke", "device=cpu", "threads=1", "field.start=sphere", "field.exposure=off", "trainer.steps=30"),
     *("lift.scene_steps=80", "lift.round_steps=10", "lift.max_rays=256"),
 )
 
@@ -47,7 +47,7 @@ def test_the_readme_s_script_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (script,) = re.findall(r"^    import nto3d\n(?:    .*\n|\n)+", (ROOT / "README.md").read_text(), re.MULTILINE)
     lines = [line[4:] for line in script.splitlines()]
     assert sum(bool(line) for line in lines) <= 10
-    values = ", ".join(repr(value) for value in (*TINY, "threads=1"))
+    values = ", ".join(repr(value) for value in TINY)
     code = smaller("\n".join(lines).replace('"trainer=fast"', values))
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from nto3d.build.device import build_device
@@ -47,13 +46,6 @@ class Oracle:
         return Mask(prompts.view, self.masks[prompts.view], 1.0)
 
 
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def ball(tmp_path: Path) -> WrittenScene:
     return write_dtu_scene(tmp_path / "ball", VIEWS, SIZE)
@@ -73,7 +65,10 @@ class Rounds(CallbackWatch):
 def configured(ball: WrittenScene, rounds: int, *more: str) -> Config:
     """A lift of the ball, clicked in view 1, on geometry that is right from the start."""
     start = ("field.start=sphere", "field.sphere_radius=0.5", "field.init_inv_std=100", "lift.scene_steps=1")
-    lift = (f"lift.max_rounds={rounds}", "lift.tol=0", "lift.transfer_views=0", "lift.accept=0.2")
+    lift = (
+        *(f"lift.max_rounds={rounds}", "lift.tol=0", "lift.round_steps=15"),
+        *("lift.transfer_views=0", "lift.accept=0.2"),
+    )
     run = (f"output={ball.path.parent / 'run'}", "device=cpu", "threads=1", "logger=none", "trainer=smoke")
     click = ("scene=dtu", f"scene.path={ball.path}", "prompts.view=1", "prompts.points=[[32,24]]")
     return compose_config([*click, *run, *start, *lift, *more])

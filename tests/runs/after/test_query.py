@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,6 +12,7 @@ import torch
 import yaml
 from torch.nn import functional
 
+from nto3d.cli import main
 from nto3d.data.load import load_scene
 from nto3d.export.mesh_io import read_mesh
 from nto3d.report.pictures import color_map
@@ -24,8 +23,8 @@ from nto3d.runs.stored import open_run
 from nto3d.stages.features.query import PALETTE, similarity_range
 from nto3d.stages.features.term import render_features
 from nto3d.stages.views.render import render_view
+from tests.helpers import SAMPLE
 from tests.runs.pointing import refusal
-from tests.scripts.conftest import ROOT
 
 SHRINK, VIEWS = 4, 32  # of the sample's pictures of 320 x 240
 POINT = (158, 133)  # on the jug, in view 0; pixels of the file
@@ -37,9 +36,8 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of a few seconds with a feature field, not to be changed."""
     folder = tmp_path_factory.mktemp("query") / "run"
     values = ["trainer=smoke", "field=neus_feature", "logger=none", "evaluate.enabled=false", "evaluate.report=false"]
-    scene = [f"scene.path={ROOT / 'datasets' / 'sample'}", f"scene.downscale={SHRINK}", "segmenter=precomputed"]
-    command = [sys.executable, "train.py", *values, *scene, "device=cpu", "threads=1", f"output={folder}"]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=300, capture_output=True)
+    scene = [f"scene.path={SAMPLE}", f"scene.downscale={SHRINK}", "segmenter=precomputed"]
+    assert main([*values, *scene, "device=cpu", "threads=1", f"output={folder}"]) == 0
     return folder
 
 
