@@ -14,7 +14,7 @@ PACKAGE = ROOT / "nto3d"
 FILES = sorted(PACKAGE.rglob("*.py"))
 TRACKED = sorted([*FILES, *(ROOT / "scripts").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
 # From the bottom up. Rooms of one floor do not import each other; the files at the bottom may
-BOTTOM = {"types", "errors", "files", "progress", "weights"}
+BOTTOM = {"types", "errors", "files", "progress", "parsers", "weights"}
 FLOORS = (
     BOTTOM,
     {"config", "geometry", "kernels"},

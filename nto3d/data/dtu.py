@@ -11,14 +11,13 @@ SCENE/
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nto3d.data.images import (
     PICTURE_SUFFIXES,
@@ -33,12 +32,17 @@ from nto3d.data.splits import split
 from nto3d.errors import InputError
 from nto3d.geometry.cameras import scale_intrinsics
 from nto3d.geometry.poses import normalize_cameras, split_similarity
+from nto3d.parsers.archives import Archive
+from nto3d.parsers.guard import parsing
+from nto3d.parsers.meshes import load_mesh
+from nto3d.parsers.text import read_json_object
 from nto3d.types import BoolArray, Cameras, FloatArray, Mesh, Scene
 
 CAMERA_FILES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
 IMAGE_FOLDERS = ("image", "images")
 MASK_FOLDERS = ("mask", "masks")
 DEPTH_SUFFIXES = (".npy", ".png")
+MATRIX_BYTES = 1 << 12  # of a camera matrix in its file, 128 are needed
 
 
 def read_dtu(
@@ -124,33 +128,18 @@ def _camera_file(path: Path) -> Path:
 
 def _load_matrices(file: Path, views: int) -> tuple[list[FloatArray], list[FloatArray]]:
     """world_mat_i and scale_mat_i of all views, each checked to be numbers of the right shape."""
-    if not zipfile.is_zipfile(file):
-        raise InputError(f"{file}: expected an npz archive, the file is empty, cut short or of another format")
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            found = sum(re.fullmatch(r"world_mat_\d+", key) is not None for key in archive.files)
-            if found == 0:
-                raise InputError(
-                    f"{file}: expected keys world_mat_0, scale_mat_0, ..., got {sorted(archive.files)[:6]}"
-                )
-            if found != views:
-                raise InputError(f"{file}: expected a camera for each of the {views} pictures, got {found} cameras")
-            world_mats = [_matrix(archive, f"world_mat_{view}", file) for view in range(views)]
-            scale_mats = [_matrix(archive, f"scale_mat_{view}", file) for view in range(views)]
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{file}: expected an npz archive, it is damaged ({error})") from error
-    return world_mats, scale_mats
+    archive = Archive(file, "an npz archive of cameras", MATRIX_BYTES)
+    found = sum(re.fullmatch(r"world_mat_\d+", key) is not None for key in archive.names)
+    if found == 0:
+        raise InputError(f"{file}: expected keys world_mat_0, scale_mat_0, ..., got {sorted(archive.names)[:6]}")
+    if found != views:
+        raise InputError(f"{file}: expected a camera for each of the {views} pictures, got {found} cameras")
+    names = [f"{kind}_{view}" for kind in ("world_mat", "scale_mat") for view in range(views)]
+    matrices = [_checked(matrix, name, file) for name, matrix in zip(names, archive.read(names), strict=True)]
+    return matrices[:views], matrices[views:]
 
 
-def _matrix(archive: np.lib.npyio.NpzFile, key: str, file: Path) -> FloatArray:
-    if key not in archive.files:
-        raise InputError(f"{file}: expected a key {key}, it is not there (found {len(archive.files)} keys)")
-    try:
-        matrix = np.asarray(archive[key])
-    except ValueError as error:  # an array of Python objects
-        raise InputError(
-            f"{file}: expected a [4, 4] matrix of numbers for {key}, got something else ({error})"
-        ) from error
+def _checked(matrix: NDArray[Any], key: str, file: Path) -> FloatArray:
     if matrix.shape != (4, 4):
         raise InputError(f"{file}: expected shape [4, 4] for {key}, got {list(matrix.shape)}")
     if not np.issubdtype(matrix.dtype, np.floating) and not np.issubdtype(matrix.dtype, np.integer):
@@ -231,13 +220,11 @@ def _read_depths(path: Path, views: int, downscale: int, full_size: tuple[int, i
 
 def _depth_unit(file: Path) -> float:
     """World units per step of the depth pictures."""
+    what = "JSON with depth.scale, the world units per step of the pictures in depth/"
     try:
-        unit = json.loads(file.read_text(encoding="utf-8"))["depth"]["scale"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file}: expected JSON with depth.scale, the world units per step of the pictures in depth/, "
-            f"it cannot be read ({type(error).__name__}: {error})"
-        ) from error
+        unit = read_json_object(file, what)["depth"]["scale"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file}: expected {what}, it is not there") from error
     if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < float("inf"):
         raise InputError(f"{file}: expected a positive number for depth.scale, got {unit!r}")
     return float(unit)
@@ -247,13 +234,10 @@ def read_surface(file: Path) -> Mesh | None:
     """The ground-truth surface in world units, or None where there is no file."""
     if not file.exists():
         return None
-    import trimesh  # slow to import, and most scenes have no true surface
-
-    try:
-        loaded = trimesh.load_mesh(file, process=False)
+    expected = "a triangle mesh in PLY format"
+    loaded = load_mesh(file, expected)
+    with parsing(file, expected):
         mesh = Mesh(np.asarray(loaded.vertices, dtype=np.float64), np.asarray(loaded.faces, dtype=np.int64))
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise InputError(f"{file}: expected a triangle mesh in PLY format, it cannot be read ({error})") from error
     if len(mesh.faces) == 0:
         raise InputError(f"{file}: expected a triangle mesh, it holds no triangles")
     return mesh

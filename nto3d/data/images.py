@@ -7,60 +7,33 @@ that `geometry.cameras.scale_intrinsics(K, 1 / n, 1 / n)` describes the result e
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from nto3d.errors import InputError
+from nto3d.parsers.archives import read_npy
+from nto3d.parsers.pictures import MOST_PIXELS, open_picture
 from nto3d.types import BoolArray, ByteArray, FloatArray
 
 MASK_THRESHOLD = 127  # mask values above it are on the target
 MIXED_DEPTH = 0.05  # a reduced depth pixel whose block spreads further than this share of its mean is unknown
 READERS = 8  # pictures decoded at the same time, at most
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
-# What PIL raises on files that are no pictures, are cut short or are damaged.
-_DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-
-
-def _open(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise InputError(f"{path}: expected a picture, there is no such file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: expected a picture, the file is empty")
-    try:
-        return Image.open(path)
-    except _DECODE_ERRORS as error:
-        raise InputError(f"{path}: expected a PNG or JPEG picture, it cannot be read ({error})") from error
 
 
 def _decode(path: Path, keep_grey: bool = False) -> ByteArray:
     """The picture as uint8 RGB [H, W, 3] (8-bit grey as [H, W] if kept); transparency is dropped, 16 bits become 8."""
-    with _open(path) as picture:
-        try:
-            # PIL refuses truncated files here, where OpenCV would fill the missing part with grey.
-            picture.load()
-            if picture.mode.startswith("I"):
-                grey = np.asarray(picture).astype(np.float64)
-                byte = np.clip(np.round(grey / 257), 0, 255).astype(np.uint8)
-                return np.repeat(byte[:, :, None], 3, axis=2)
-            return np.asarray(picture if keep_grey and picture.mode == "L" else picture.convert("RGB"))
-        except _DECODE_ERRORS as error:
-            raise InputError(f"{path}: expected a whole picture, it is damaged or cut short ({error})") from error
+    with open_picture(path) as picture:
+        picture.load()  # Pillow refuses truncated files here, where OpenCV would fill the missing part with grey
+        if picture.mode.startswith("I"):
+            grey = np.asarray(picture).astype(np.float64)
+            byte = np.clip(np.round(grey / 257), 0, 255).astype(np.uint8)
+            return np.repeat(byte[:, :, None], 3, axis=2)
+        return np.asarray(picture if keep_grey and picture.mode == "L" else picture.convert("RGB"))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -69,7 +42,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: the file is absent, empty or no picture.
     """
-    with _open(path) as picture:
+    with open_picture(path) as picture:
         return picture.height, picture.width
 
 
@@ -113,20 +86,14 @@ def read_depth(path: Path, unit: float) -> FloatArray:
         InputError: the file cannot be read, is of another kind, or holds negative values, NaN or infinity.
     """
     if path.suffix == ".npy":
-        try:
-            depth = np.load(path, allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
-            raise InputError(f"{path}: expected a depth map as npy, it cannot be read ({error})") from error
-        if not isinstance(depth, np.ndarray) or depth.ndim != 2 or not np.issubdtype(depth.dtype, np.floating):
-            raise InputError(f"{path}: expected a depth map of floats [H, W], got something else")
+        depth = read_npy(path, "a depth map as npy", 8 * MOST_PIXELS)
+        if depth.ndim != 2 or not np.issubdtype(depth.dtype, np.floating):
+            raise InputError(f"{path}: expected a depth map of floats [H, W], got {depth.dtype} {list(depth.shape)}")
         if not np.isfinite(depth).all() or (depth < 0).any():
             raise InputError(f"{path}: expected depths of 0 (unknown) and above, got negative values, NaN or infinity")
         return depth.astype(np.float32)
-    with _open(path) as picture:
-        try:
-            picture.load()
-        except _DECODE_ERRORS as error:
-            raise InputError(f"{path}: expected a whole depth picture, it is damaged or cut short ({error})") from error
+    with open_picture(path, "a depth picture") as picture:
+        picture.load()
         if not picture.mode.startswith("I"):
             raise InputError(f"{path}: expected a depth picture of 16-bit grey, got mode {picture.mode}")
         return np.asarray(picture).astype(np.float32) * np.float32(unit)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from nto3d.config.schema import MaskUse, Reader, SceneConfig, SegmenterName
 from nto3d.data.dtu import read_dtu
 from nto3d.data.image import read_single
 from nto3d.errors import InputError
+from nto3d.parsers.text import read_json_object
 from nto3d.types import Scene
 
 
@@ -49,11 +49,11 @@ def _provide(path: Path, recipe: str, seed: int) -> None:
         return
     note = path / "scene.json"
     try:
-        about = json.loads(note.read_text(encoding="utf-8"))
+        about = read_json_object(note, "the note of a procedural scene")
         found = about["recipe"], about["seed"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (InputError, KeyError) as error:
         raise InputError(
-            f"{note}: expected the note of a procedural scene, it cannot be read ({type(error).__name__}); "
+            f"{note}: expected the note of a procedural scene, it cannot be read; "
             "pass scene.reader=dtu for other folders"
         ) from error
     if found != (recipe, seed):

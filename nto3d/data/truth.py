@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from nto3d.config.schema import SceneConfig
 from nto3d.data.dtu import IMAGE_FOLDERS, picture_files, read_surface
 from nto3d.data.images import common_size, read_masks
 from nto3d.errors import InputError
+from nto3d.parsers.text import read_json_object
 from nto3d.types import BoolArray, Mesh, Scene
 
 
@@ -57,7 +57,7 @@ def _masks(path: Path, folder: str, downscale: int) -> BoolArray | None:
 def _target(file: Path) -> str | None:
     """What a procedural scene calls its target; None for other scenes."""
     try:
-        name = json.loads(file.read_text(encoding="utf-8"))["target"]
-    except (OSError, ValueError, KeyError, TypeError):
+        name = read_json_object(file, "the note of a procedural scene").get("target")
+    except InputError:
         return None
     return name if isinstance(name, str) else None

@@ -5,17 +5,17 @@ Letters: H, W height and width in pixels, P points.
 
 from __future__ import annotations
 
-import re
-import struct
 import warnings
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from nto3d.errors import InputError
+from nto3d.parsers.archives import Archive, read_npy
+from nto3d.parsers.guard import check_file, parsing
+from nto3d.parsers.meshes import MOST_FILE as MOST_MESH
+from nto3d.parsers.meshes import load_ply_vertices
+from nto3d.parsers.pictures import MOST_FILE, MOST_PIXELS, open_picture
 from nto3d.types import FloatArray
 
 NPZ_KEY = "depth"
@@ -23,17 +23,6 @@ PNG_GREY = 0  # the colour type of grey pictures without transparency (PNG speci
 OBJ_CHUNK = 1 << 25  # bytes of an OBJ that are parsed at a time
 OBJ_COLUMNS = (3, 4, 6, 7)  # x y z, with w, with r g b, or both
 _SENTINEL = 9e307  # stands for the letter v while numbers are parsed; no coordinate is that large
-# What PIL raises on files that are no pictures, are cut short or are damaged.
-_DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 def read_png(path: Path) -> FloatArray:
@@ -42,25 +31,19 @@ def read_png(path: Path) -> FloatArray:
     Raises:
         InputError: it cannot be read, is no PNG, holds colours, or has another number of bits.
     """
-    try:
-        with path.open("rb") as file:
-            header = file.read(26)
-        if header[:8] == b"\x89PNG\r\n\x1a\n" and len(header) == 26:
-            bits, kind = header[24], header[25]
-            if kind != PNG_GREY or bits not in (8, 16):
-                colours = "grey" if kind == PNG_GREY else "colours or transparency"
-                raise InputError(
-                    f"{path}: expected a depth picture in grey of 8 or 16 bits, got {colours} of {bits} bits a channel"
-                )
-        with Image.open(path, formats=("PNG",)) as picture:
-            picture.load()
-            return np.asarray(picture).astype(np.float64)
-    except InputError:
-        raise
-    except _DECODE_ERRORS as error:
-        raise InputError(
-            f"{path}: expected a whole PNG, it is damaged, cut short or no PNG ({_reason(error)})"
-        ) from error
+    check_file(path, "a whole PNG", MOST_FILE)
+    with parsing(path, "a whole PNG"), path.open("rb") as file:
+        header = file.read(26)
+    if header[:8] == b"\x89PNG\r\n\x1a\n" and len(header) == 26:
+        bits, kind = header[24], header[25]
+        if kind != PNG_GREY or bits not in (8, 16):
+            colours = "grey" if kind == PNG_GREY else "colours or transparency"
+            raise InputError(
+                f"{path}: expected a depth picture in grey of 8 or 16 bits, got {colours} of {bits} bits a channel"
+            )
+    with open_picture(path, "a whole PNG", formats=("PNG",)) as picture:
+        picture.load()
+        return np.asarray(picture).astype(np.float64)
 
 
 def read_array(path: Path) -> FloatArray:
@@ -70,28 +53,10 @@ def read_array(path: Path) -> FloatArray:
         InputError: it cannot be read, the key is absent, or the array is no [H, W] of floats.
     """
     kind = path.suffix.lower()[1:]
-    try:
-        if zipfile.is_zipfile(path) != (kind == "npz"):
-            raise ValueError("the content is of another kind than the suffix")
-        stored = np.load(path, allow_pickle=False, mmap_mode="r")  # a false size in the header fails at once
-        if isinstance(stored, np.ndarray):
-            array = np.array(stored)
-        else:
-            with stored:
-                if NPZ_KEY not in stored.files:
-                    raise InputError(
-                        f"{path}: expected an array named {NPZ_KEY}, got {', '.join(stored.files) or 'no array'}"
-                    )
-                array = stored[NPZ_KEY]
-    except InputError:
-        raise
-    except Exception as error:  # the reader parses Python text and zip entries: damage breaks it in any way
-        raise InputError(
-            f"{path}: expected a depth map as {kind}, it is damaged, cut short or foreign ({_reason(error)})"
-        ) from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
-        what = f"{list(array.shape)} of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(f"{path}: expected depths [H, W] as floats, got {what}")
+    expected, limit = f"a depth map as {kind}", 8 * MOST_PIXELS
+    array = Archive(path, expected, limit).read([NPZ_KEY])[0] if kind == "npz" else read_npy(path, expected, limit)
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"{path}: expected depths [H, W] as floats, got {list(array.shape)} of {array.dtype}")
     return array
 
 
@@ -101,16 +66,8 @@ def read_ply(path: Path) -> FloatArray:
     Raises:
         InputError: it is damaged, cut short or no PLY.
     """
-    from trimesh.exchange.ply import load_ply  # on first use: it takes a second
-
-    try:
-        with path.open("rb") as file:
-            found = load_ply(file, fix_texture=False, skip_materials=True)
-        return np.asarray(found.get("vertices", np.zeros((0, 3))), dtype=np.float32).reshape(-1, 3)
-    except Exception as error:  # the reader does not check what it reads: a damaged file breaks it in any way
-        raise InputError(
-            f"{path}: expected a PLY with vertices, it is damaged, cut short or no PLY ({_reason(error)})"
-        ) from error
+    with np.errstate(over="ignore"):  # beyond float32 is as good as infinite
+        return load_ply_vertices(path, "a PLY with vertices").astype(np.float32)
 
 
 def read_obj(path: Path) -> FloatArray:
@@ -123,16 +80,12 @@ def read_obj(path: Path) -> FloatArray:
     """
     parts: list[FloatArray] = []
     rest = b""
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(OBJ_CHUNK):
-                whole, line_end, rest = (rest + chunk).rpartition(b"\n")
-                parts.append(_obj_vertices(whole + line_end))
-            parts.append(_obj_vertices(rest))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: expected an OBJ with lines v x y z, it is damaged or foreign ({_reason(error)})"
-        ) from error
+    check_file(path, "an OBJ with lines v x y z", MOST_MESH)
+    with parsing(path, "an OBJ with lines v x y z"), path.open("rb") as file:
+        while chunk := file.read(OBJ_CHUNK):
+            whole, line_end, rest = (rest + chunk).rpartition(b"\n")
+            parts.append(_obj_vertices(whole + line_end))
+        parts.append(_obj_vertices(rest))
     return np.concatenate(parts)
 
 
@@ -184,9 +137,3 @@ def _numbers(text: bytes) -> FloatArray:
             return np.fromstring(text, dtype=np.float64, sep=" ")
         except DeprecationWarning as error:
             raise ValueError("something else than numbers") from error
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of an error, short."""
-    line = (str(error).splitlines() or [""])[0]
-    return re.sub(r"\s+", " ", line)[:120] or type(error).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -11,7 +10,10 @@ from scipy.spatial import cKDTree
 from nto3d.errors import InputError
 from nto3d.geometry.normals import mesh_normals
 from nto3d.kernels.raycast import MeshCaster
+from nto3d.parsers.archives import Archive
 from nto3d.types import FloatArray, IntArray, Mesh
+
+POINT_BYTES = 1 << 29  # of check points, 20 million of them
 
 
 def sample_surface(mesh: Mesh, count: int, seed: int) -> FloatArray:
@@ -102,16 +104,7 @@ def load_points(path: Path) -> FloatArray:
     Raises:
         InputError: the file is missing or damaged, or the key is absent, of another shape or not finite.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: expected an npz file of check points, got nothing there")
-    try:
-        with np.load(path, allow_pickle=False) as entries:
-            keys = list(entries)
-            xyz = np.asarray(entries["xyz"]) if "xyz" in keys else None
-    except (OSError, ValueError, EOFError, BadZipFile, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: expected an npz file of check points, got a damaged file ({error})") from error
-    if xyz is None:
-        raise InputError(f"{path}: expected the key xyz [P, 3], got the keys {', '.join(keys) or '(none)'}")
+    [xyz] = Archive(path, "an npz file of check points", POINT_BYTES).read(["xyz"])
     if xyz.ndim != 2 or xyz.shape[1] != 3 or len(xyz) == 0 or not np.issubdtype(xyz.dtype, np.number):
         raise InputError(f"{path}: expected xyz [P, 3] numbers, got {xyz.dtype} {list(xyz.shape)}")
     if not np.isfinite(xyz).all():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from torch import Tensor
 
 from nto3d.errors import InputError
 from nto3d.files import write_arrays, write_atomic
+from nto3d.parsers.guard import parsing
+from nto3d.parsers.meshes import load_mesh
 from nto3d.types import ByteArray, FloatArray, IntArray, Mesh
 
 FORMATS = (".ply", ".obj", ".glb")
@@ -90,22 +91,15 @@ def read_mesh(path: Path) -> Mesh:
     Raises:
         InputError: the file is missing, of another type, damaged, or has no triangles.
     """
-    import trimesh
-
-    suffix = _suffix(path)
-    if not path.is_file():
-        raise InputError(f"{path}: expected a mesh file, got nothing there")
-    try:
-        content = io.BytesIO(path.read_bytes())
-        loaded: Any = trimesh.load(content, file_type=suffix[1:], process=False, force="mesh", maintain_order=True)
+    expected = f"a {_suffix(path)[1:].upper()} mesh"
+    loaded = load_mesh(path, expected)
+    with parsing(path, expected):
         vertices = np.asarray(loaded.vertices, dtype=np.float64)
         faces = np.asarray(loaded.faces, dtype=np.int64)
         colors = None
         if loaded.visual.kind == "vertex":
             colors = np.ascontiguousarray(loaded.visual.vertex_colors[:, :3], dtype=np.uint8)
         mesh = Mesh(vertices, faces, colors, _read_seen(loaded))
-    except Exception as error:  # a parser may raise anything on a damaged file
-        raise InputError(f"{path}: expected a {suffix[1:].upper()} mesh, got a damaged file ({error})") from error
     if len(mesh.faces) == 0:
         raise InputError(f"{path}: expected a mesh with faces, got {len(mesh.vertices)} vertices and no face")
     return mesh

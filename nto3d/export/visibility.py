@@ -5,6 +5,7 @@ Letters: V views, H W picture height and width, M vertices.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 from nto3d.geometry.cameras import project
 from nto3d.geometry.normals import mesh_normals, unit
 from nto3d.kernels.raycast import MeshCaster
+from nto3d.parsers.archives import inflate
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray, Mesh
 
 FACING = 0.17  # least cosine between a vertex's normal and the way to a camera that sees it: 80 degrees
@@ -81,8 +83,9 @@ class Visibility:
         cameras, shape = Cameras(intrinsics, poses, (height, width)), (len(intrinsics), height, width)
         if "shown" not in state:
             return cls(cameras)
-        packed = np.frombuffer(zlib.decompress(state["shown"].cpu().numpy().tobytes()), dtype=np.uint8)
-        return cls(cameras, np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(np.bool_))
+        count = math.prod(shape)
+        packed = np.frombuffer(inflate(state["shown"].cpu().numpy().tobytes(), -(-count // 8)), dtype=np.uint8)
+        return cls(cameras, np.unpackbits(packed, count=count).reshape(shape).astype(np.bool_))
 
 
 def count_views(mesh: Mesh, visibility: Visibility) -> IntArray:

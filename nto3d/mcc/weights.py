@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
 from nto3d.mcc.model import Mcc, MccSizes
-from nto3d.weights.foreign import read_foreign
+from nto3d.parsers.tensors import read_safetensors, read_torch
+from nto3d.parsers.text import parse_json
 
 BUNDLED = Path(__file__).with_name("bundled.safetensors")  # docs/mcc.md says how it was made
 SIZES_KEY = "mcc_sizes"  # of the metadata in our own files
@@ -99,26 +99,18 @@ def infer_sizes(state: Mapping[str, Tensor]) -> MccSizes:
 
 
 def _read_own(path: Path) -> tuple[dict[str, Tensor], MccSizes]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: expected weights of MCC, got a damaged or foreign file ({error})") from error
+    state, metadata = read_safetensors(path, "weights of MCC")
     if SIZES_KEY not in metadata:
         raise InputError(f"{path}: expected a file of nto3d with {SIZES_KEY} in its metadata, got one without")
     try:
-        sizes = MccSizes(**json.loads(metadata[SIZES_KEY]))
+        sizes = MccSizes(**parse_json(metadata[SIZES_KEY], path, f"{SIZES_KEY} in its metadata"))
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise InputError(f"{path}: expected possible {SIZES_KEY}, got {metadata[SIZES_KEY]} ({error})") from error
     return state, sizes
 
 
 def _read_published(path: Path) -> tuple[dict[str, Tensor], MccSizes]:
-    try:
-        loaded = read_foreign(path, [argparse.Namespace])
-    except ValueError as error:
-        raise InputError(f"{path}: expected weights of MCC, got a damaged or foreign file ({error})") from error
+    loaded = read_torch(path, "weights of MCC", allowed=[argparse.Namespace], legacy=True)
     state = loaded.get("model", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: expected weights of MCC, a dict of tensors, got another file of torch")

@@ -29,11 +29,14 @@ from nto3d.config.renamed import with_present_names
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
+from nto3d.parsers.guard import parsing
+from nto3d.parsers.text import read_json, read_json_object, read_yaml
 from nto3d.training.log import LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME
 
 CONFIG_NAME = "config.yaml"
 CHECKPOINT_NAME = "checkpoint.pt"
 INFO_NAME = "run.json"
+METRICS_NAME = "metrics.json"
 RECORDING_NAME = "recording.rrd"
 LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv", "lift/hidden"
 ROUND_NAMES = "round_*"  # folders in LIFT_NAME
@@ -122,13 +125,14 @@ def load_run_config(run_dir: Path, overrides: Sequence[str] = ()) -> Config:
         raise InputError(f"{run_dir}: expected the folder of a run, found none")
     if not path.is_file():
         raise InputError(f"{run_dir}: expected the folder of a run, but it holds no {CONFIG_NAME}")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(tree, dict):
-            raise InputError(f"{path}: expected a configuration, got {type(tree).__name__}")
-        config = OmegaConf.merge(OmegaConf.structured(Config), with_present_names(tree))
-    except (*CONFIG_ERRORS, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {explain(error)}") from error
+    tree = read_yaml(path, "a configuration")
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: expected a configuration, got {type(tree).__name__}")
+    with parsing(path, "a configuration"):
+        try:
+            config = OmegaConf.merge(OmegaConf.structured(Config), with_present_names(tree))
+        except CONFIG_ERRORS as error:
+            raise InputError(f"{path}: {explain(error)}") from error
     assert isinstance(config, DictConfig)
     config.output = str(run_dir)
     for override in parse_overrides(overrides):
@@ -180,13 +184,23 @@ def read_run_info(run_dir: Path) -> list[dict[str, Any]]:
         InputError: the file is missing or broken.
     """
     path = run_dir / INFO_NAME
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the JSON that train.py writes, got {error}") from error
+    entries = read_json(path, "the JSON that train.py writes")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{path}: expected a list of objects, as train.py writes it")
     return entries
+
+
+def read_metrics(run_dir: Path) -> dict[str, float]:
+    """What a run measured, from RUN/metrics.json.
+
+    Raises:
+        InputError: the file is missing or broken, or holds something else than numbers.
+    """
+    path = run_dir / METRICS_NAME
+    expected = "the metrics that train.py writes"
+    content = read_json_object(path, expected)
+    with parsing(path, expected):
+        return {name: float(value) for name, value in content.items()}
 
 
 def versions() -> dict[str, str]:

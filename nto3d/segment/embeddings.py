@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from nto3d.errors import InputError
 from nto3d.files import write_arrays, write_atomic
+from nto3d.parsers.archives import Archive
 from nto3d.types import ByteArray
 
+MOST_BYTES = 1 << 30  # of an array
 FORMAT = 1
 KEY, FEATURES = "key", "features"  # entries of a file: what it was made from, and an embedding of one part
 log = logging.getLogger("nto3d")
@@ -59,12 +61,11 @@ class EmbeddingCache:
         if not path.is_file():
             return None
         try:
-            archive = np.load(path, allow_pickle=False)
-            with archive:
-                key, arrays = str(archive[KEY]), {name: archive[name] for name in shapes}
-        except Exception as error:  # a damaged file can break the zip reader or numpy's in any way
-            log.info("%s: damaged (%s), made again", path, type(error).__name__)
+            found = Archive(path, "an embedding", MOST_BYTES).read([KEY, *shapes])
+        except InputError as error:
+            log.info("%s, made again", error)
             return None
+        key, arrays = str(found[0]), dict(zip(shapes, found[1:], strict=True))
         right = all(arrays[name].shape == shape and arrays[name].dtype == np.float32 for name, shape in shapes.items())
         if key != self._key(image) or not right:
             log.info("%s: made with other settings, made again", path)

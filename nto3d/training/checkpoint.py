@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from nto3d.config.renamed import with_present_names
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
+from nto3d.parsers.tensors import read_torch
+from nto3d.parsers.text import parse_json
 
 FORMAT = 1
 LIFT_STAGE = "lift"  # the stage of a run that has no model of the target yet
@@ -59,23 +60,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     Raises:
         InputError: there is none, it is truncated or no checkpoint, or another version wrote it.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: expected a checkpoint, found no such file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # torch writes check sums and does not look at them
-            broken = archive.testzip()
-        if broken is not None:
-            raise zipfile.BadZipFile(f"wrong check sum in {broken}")
-        state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-    except (
-        Exception
-    ) as error:  # a damaged file can break the zip reader, the unpickler or a tensor's rebuild in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{path}: expected a checkpoint, got a truncated or foreign file ({reason})") from error
+    state = read_torch(path, "a checkpoint", device)
     if not isinstance(state, dict) or "format" not in state:
         raise InputError(f"{path}: expected a checkpoint of nto3d, got another file of torch")
     if state["format"] != FORMAT:
@@ -147,4 +132,6 @@ def restore_random_state(
         if isinstance(generator, torch.Generator):
             generator.set_state(value.cpu())
         else:
-            generator.bit_generator.state = json.loads(value)
+            generator.bit_generator.state = parse_json(
+                value, Path("checkpoint"), f"the state of the generator {name!r}"
+            )

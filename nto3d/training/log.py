@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
+from nto3d.parsers.text import read_csv
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -194,8 +195,7 @@ def read_scalars(path: Path, last_step: int | None = None) -> History:
     history: History = {}
     if not path.is_file():
         return history
-    text = path.read_text(encoding="utf-8", errors="replace")
-    rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    rows = read_csv(path, f"the columns {','.join(_HEADER)}")
     if not rows or tuple(rows[0]) != _HEADER:
         raise InputError(
             f"{path}: expected the columns {','.join(_HEADER)}, got {','.join(rows[0]) if rows else 'none'}"

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from nto3d.data.dtu import IMAGE_FOLDERS, picture_files
+from nto3d.data.images import read_image
 
 GAIN, OFFSET = (0.7, 1.4), 0.05  # least and most gain; largest offset, as a share of the full range
 NAME = "exposure.json"
@@ -37,9 +38,7 @@ def copy_scene(scene: Path, out: Path, seed: int) -> None:
     exposures: dict[str, dict[str, float]] = {}
     for path in [out / picture.relative_to(scene) for picture in pictures]:
         gain, offset = rng.uniform(*GAIN), rng.uniform(-OFFSET, OFFSET)
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise OSError(f"{path}: expected a picture, it cannot be read")
+        picture = read_image(path)[..., ::-1]  # OpenCV writes blue first
         altered = np.rint(picture * gain + offset * 255.0).clip(0, 255).astype(np.uint8)
         if not cv2.imwrite(str(path), altered):
             raise OSError(f"{path}: cannot be written")

@@ -75,11 +75,13 @@ def test_flipped_bytes_are_refused(tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[60:200] = bytes(140)
     file.write_bytes(bytes(content))
-    with pytest.raises(InputError, match=r"a\.png: expected a whole picture"):
+    with pytest.raises(InputError, match=r"a\.png: expected a PNG or JPEG picture, it is damaged"):
         read_image(file)
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"", "empty"), (b"no picture at all", "cannot be read")])
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "empty"), (b"no picture at all", "damaged, cut short or foreign")]
+)
 def test_files_that_are_no_pictures_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.png").write_bytes(content)
     for read in (read_image, read_mask, picture_size):

@@ -224,7 +224,7 @@ CUT: dict[str, Change] = {"cut": lambda data: data[: len(data) * 2 // 3], "empty
 def test_files_cut_short_are_refused(tmp_path: Path, name: str, change: str) -> None:
     path = write_example(tmp_path / name)
     path.write_bytes(CUT[change](path.read_bytes()))
-    with pytest.raises(InputError, match=f"{name}: expected .*damaged, cut short"):
+    with pytest.raises(InputError, match=f"{name}: expected .*(damaged, cut short|is empty)"):
         FileDepth(path).point_map(PICTURE, INTRINSICS)
 
 
@@ -272,7 +272,7 @@ def test_pictures_of_other_kinds_are_refused(tmp_path: Path) -> None:
         FileDepth(one_bit).point_map(PICTURE, INTRINSICS)
     jpeg = tmp_path / "photo.png"
     jpeg.write_bytes(cv2.imencode(".jpg", np.ones((3, 4), np.uint8))[1].tobytes())
-    with pytest.raises(InputError, match=r"photo\.png: expected a whole PNG, it is damaged, cut short or no PNG"):
+    with pytest.raises(InputError, match=r"photo\.png: expected a whole PNG, it is damaged, cut short or foreign"):
         FileDepth(jpeg).point_map(PICTURE, INTRINSICS)
 
 
@@ -288,11 +288,11 @@ def test_arrays_of_other_kinds_are_refused(tmp_path: Path) -> None:
             with pytest.raises(InputError, match=f"{name}.{suffix}: expected depths .* as floats, got .*{what}"):
                 FileDepth(path).point_map(PICTURE, INTRINSICS)
     np.savez(tmp_path / "keys.npz", z=DEPTH, mask=DEPTH > 0)
-    with pytest.raises(InputError, match=r"keys\.npz: expected an array named depth, got z, mask"):
+    with pytest.raises(InputError, match=r"keys\.npz: expected a key depth, it is not there \(keys: z, mask\)"):
         FileDepth(tmp_path / "keys.npz").point_map(PICTURE, INTRINSICS)
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"objects\.npy: expected a depth map as npy"):
         FileDepth(tmp_path / "objects.npy").point_map(PICTURE, INTRINSICS)
     (tmp_path / "depth.npy").write_bytes((tmp_path / "keys.npz").read_bytes())
-    with pytest.raises(InputError, match="another kind than the suffix"):
+    with pytest.raises(InputError, match="the magic string is not correct"):
         FileDepth(tmp_path / "depth.npy").point_map(PICTURE, INTRINSICS)

@@ -94,7 +94,7 @@ def test_truncated_files_are_input_errors(tmp_path: Path, suffix: str) -> None:
 
 
 def test_missing_files_and_unknown_types_are_input_errors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent\.ply: expected a mesh file, got nothing"):
+    with pytest.raises(InputError, match=r"absent\.ply: expected a PLY mesh, there is no such file"):
         read_mesh(tmp_path / "absent.ply")
     for path in (tmp_path / "mesh.stl", tmp_path / "mesh"):
         with pytest.raises(InputError, match=r"ending in \.ply, \.obj, \.glb"):

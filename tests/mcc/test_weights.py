@@ -113,7 +113,7 @@ class Evil:
 @pytest.mark.parametrize("kind", ["missing", "garbage.pth", "code.pth", "garbage.safetensors", "foreign.safetensors"])
 def test_foreign_and_damaged_files_are_one_line(tmp_path: Path, kind: str) -> None:
     path = tmp_path / kind
-    words = {"missing": "no such file", "foreign.safetensors": "mcc_sizes"}.get(kind, "damaged or foreign")
+    words = {"missing": "no such file", "foreign.safetensors": "mcc_sizes"}.get(kind, "cut short or foreign")
     if "garbage" in kind:
         path.write_bytes(b"garbage" * 100)
     elif kind == "code.pth":

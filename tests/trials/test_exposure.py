@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from nto3d.errors import InputError
 from nto3d.trials.exposure import copy_scene
 from tests.helpers import write_dtu_scene
 
@@ -37,7 +38,7 @@ def test_what_cannot_be_copied(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="expected a new folder, it is there already"):
         copy_scene(scene.path, scene.path, 0)
     (scene.path / "image" / "001.png").write_bytes(b"no picture")
-    with pytest.raises(OSError, match=r"001\.png: expected a picture, it cannot be read"):
+    with pytest.raises(InputError, match=r"001\.png: expected a PNG or JPEG picture, it is damaged"):
         copy_scene(scene.path, tmp_path / "out", 0)
 
 

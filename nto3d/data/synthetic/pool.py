@@ -22,9 +22,12 @@ from nto3d.data.object_views import ObjectViews
 from nto3d.data.synthetic.endless import CELLS, POINTS, random_object, render_views
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
+from nto3d.parsers.archives import Archive
+from nto3d.parsers.guard import parsing
 from nto3d.types import Cameras
 
 _ARRAYS = ("images", "depths", "intrinsics", "cam_to_world", "surface", "surface_rgb")
+_MOST = 1 << 28  # bytes of an array
 VERSION = 1  # of the generator: to be raised when a seed becomes another object
 _AT_ONCE = 2  # objects that a process is handed at a time
 
@@ -111,10 +114,10 @@ def _made(seed: int, spec: PoolSpec) -> ObjectViews:
 def _read(path: Path) -> ObjectViews | None:
     """What was kept; None where there is nothing, or a damaged file (made anew)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            images, depths, intrinsics, poses, surface, rgb = (file[name] for name in _ARRAYS)
-            name = str(file["name"])
-        cameras = Cameras(intrinsics, poses, (images.shape[1], images.shape[2]))
-    except Exception:  # a damaged file can break the zip reader or the arrays' headers in any way
+        arrays = Archive(path, "an object of a pool", _MOST).read([*_ARRAYS, "name"])
+        with parsing(path, "an object of a pool"):
+            images, depths, intrinsics, poses, surface, rgb, name = arrays
+            cameras = Cameras(intrinsics, poses, (images.shape[1], images.shape[2]))
+            return ObjectViews(str(name), images, depths, depths > 0, cameras, surface, rgb)
+    except InputError:
         return None
-    return ObjectViews(name, images, depths, depths > 0, cameras, surface, rgb)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from nto3d.data.load import load_scene
 from nto3d.errors import InputError
 from nto3d.evaluate.geometry import load_points, mesh_metrics, point_metrics
 from nto3d.export.mesh_io import read_mesh
-from nto3d.runs.folder import load_run_config
+from nto3d.runs.folder import load_run_config, read_metrics
 from nto3d.runs.lift.files import true_masks
 from nto3d.runs.objects import object_metrics, with_truth
 from nto3d.runs.stored import open_run, stored_objects
@@ -106,9 +105,5 @@ def update_metrics(run_dir: Path, metrics: Mapping[str, float]) -> None:
     Raises:
         InputError: it is broken, or cannot be written.
     """
-    path = run_dir / METRICS_NAME
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise InputError(f"{path}: expected the JSON that train.py writes, got {error}") from error
+    earlier = read_metrics(run_dir) if (run_dir / METRICS_NAME).is_file() else {}
     write_metrics(run_dir, {**earlier, **metrics})

@@ -18,6 +18,7 @@ from nto3d.config.bundled import INSTALLED
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
+from nto3d.parsers.text import read_json_object
 from nto3d.runs.folder import CONFIDENCE_NAME
 from nto3d.segment.prompts.read import to_file_pixels
 
@@ -68,16 +69,16 @@ def read_confidence(folder: Path) -> StoredConfidence:
     Raises:
         InputError: the file is missing or broken.
     """
-    path = confidence_file(folder)
+    path, what = confidence_file(folder), "confidence, view and point, as a lift writes them"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json_object(path, what)
         view, point = content["view"], content["point"]
         place = None if point is None else (float(point[0]), float(point[1]))
         return StoredConfidence(float(content["confidence"]), None if view is None else int(view), place)
-    except OSError as error:
-        raise InputError(f"{path}: expected what a lift leaves, it cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{path}: expected confidence, view and point, as a lift writes them ({error!r})") from error
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: expected {what} ({error!r})") from error
 
 
 def log_confidence(found: StoredConfidence, config: Config, name: str) -> None:

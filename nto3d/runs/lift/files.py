@@ -17,9 +17,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from nto3d.config.schema import Config, MaskUse, SegmenterName
+from nto3d.data.images import read_mask
 from nto3d.errors import InputError
 from nto3d.evaluate.masks import mean_iou
 from nto3d.files import write_atomic
+from nto3d.parsers.guard import parsing
+from nto3d.parsers.pictures import open_picture
+from nto3d.parsers.text import read_csv
 from nto3d.report.lift import LiftRound, prompt_picture, shown_views
 from nto3d.runs.folder import LIFT_NAME, MASKS_NAME, OBJECTS_NAME, ROUND_NAMES, ROUNDS_NAME, TENSORBOARD_NAME
 from nto3d.runs.lift.confidence import confidence_file, read_confidence
@@ -110,7 +114,7 @@ def _read_pictures(folder: Path) -> dict[str, ByteArray]:
     """Pictures uint8 [h, w, 3] by title, clicked views first; a file that cannot be read is left out."""
     pictures = {}
     for path in sorted(folder.glob("*.png")):
-        with contextlib.suppress(OSError, SyntaxError, ValueError), Image.open(path) as file:
+        with contextlib.suppress(InputError), open_picture(path) as file:
             pixels = np.asarray(file.convert("RGB"))
             pictures[file.info.get(TITLE, path.stem)] = pixels
     return dict(sorted(pictures.items(), key=lambda item: not item[0].endswith(CLICKED)))
@@ -142,12 +146,12 @@ def read_masks(folder: Path, scene: Scene) -> BoolArray:
     masks = np.zeros((len(scene.cameras), *scene.cameras.size), dtype=bool)
     for view in range(len(masks)):
         path = folder / f"{view:03d}.png"
-        pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
-        if pixels is None or pixels.shape != scene.cameras.size:
+        mask = read_mask(path)
+        if mask.shape != scene.cameras.size:
             raise InputError(
                 f"{path}: expected the mask of view {view}, {scene.cameras.size[1]}x{scene.cameras.size[0]}"
             )
-        masks[view] = pixels > 127
+        masks[view] = mask
     return masks
 
 
@@ -178,12 +182,11 @@ def lift_metrics(folders: Iterable[Path], scene: Scene, masks: BoolArray) -> dic
 def _read_rows(run_dir: Path) -> dict[int, dict[str, float]]:
     """rounds.csv: by the number of the round the other columns of HEADER, NaN where empty."""
     path = run_dir / ROUNDS_NAME
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        found = {int(row["round"]): {name: float(row[name] or "nan") for name in HEADER[1:]} for row in rows}
-    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise InputError(f"{path}: expected the columns {','.join(HEADER)}, as a lift writes them ({error})") from error
+    expected = f"the columns {','.join(HEADER)}, as a lift writes them"
+    header, *rows = read_csv(path, expected) or [[]]
+    with parsing(path, expected):
+        named = [dict(zip(header, row, strict=True)) for row in rows]
+        found = {int(row["round"]): {name: float(row[name] or "nan") for name in HEADER[1:]} for row in named}
     if not found:
         raise InputError(f"{path}: expected a row for each round of the lift, got none")
     return found

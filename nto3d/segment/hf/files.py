@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from nto3d.errors import InputError
+from nto3d.parsers.tensors import check_safetensors
+from nto3d.parsers.text import read_json_object
 from nto3d.segment.sam.published import file_hash
-from nto3d.weights.transformers_library import import_transformers, reason
+from nto3d.weights.transformers_library import import_transformers
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PROCESSING = ("preprocessor_config.json", "processor_config.json")  # where sizes and colours stand: older, newer
@@ -141,13 +140,7 @@ def _weights(path: Path, example: str) -> tuple[Path, ...]:
             raise InputError(
                 f"{file}: expected the weights, found no such file{pickled}; fetch them with: {fetch_command(example)}"
             )
-        try:
-            with safe_open(file, "np"):
-                pass
-        except (SafetensorError, OSError, ValueError) as error:
-            raise InputError(
-                f"{file}: expected safetensors, got a truncated or foreign file ({reason(error)})"
-            ) from error
+        check_safetensors(file, "safetensors")
     return tuple(path / name for name in names)
 
 
@@ -165,12 +158,4 @@ def _processing(path: Path) -> Mapping[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON, it is malformed ({reason(error)})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected an object, got {type(content).__name__}")
-    return content
+    return read_json_object(path, "JSON")

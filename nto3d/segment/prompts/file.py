@@ -19,6 +19,7 @@ from typing import Any
 
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
+from nto3d.parsers.text import read_json
 from nto3d.segment.prompts.values import Keys, check_positive, make_prompts, short
 from nto3d.types import Prompts
 
@@ -142,12 +143,7 @@ def _plain(value: float) -> int | float:
 
 
 def _entries(path: Path) -> list[Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: expected a prompts file, it cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected prompts as JSON, it is malformed ({error})") from error
+    content = read_json(path, "prompts as JSON")
     if not isinstance(content, dict) or set(content) != {"frames"}:
         came = sorted(content) if isinstance(content, dict) else content
         raise InputError(f'{path}: expected {{"frames": [...]}} and no other key, got {short(came)}')

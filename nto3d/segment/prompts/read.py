@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from nto3d.config.bundled import INSTALLED
 from nto3d.config.schema import PromptsConfig
 from nto3d.errors import InputError
+from nto3d.parsers.pictures import open_picture
 from nto3d.segment.prompts.file import FILE_NAME, Frame, read_frames
 from nto3d.segment.prompts.values import Keys, make_prompts, pixels_of, short
 from nto3d.types import FloatArray, Prompts, Scene
@@ -212,7 +212,7 @@ def file_size(scene_path: Path, scene: Scene, downscale: int) -> tuple[int, int]
     for folder in IMAGE_FOLDERS:
         path = scene_path / folder / scene.names[0]
         if path.is_file():
-            with Image.open(path) as picture:  # reads the header only
+            with open_picture(path) as picture:  # reads the header only
                 if (picture.height // downscale, picture.width // downscale) == (height, width):
                     return picture.height, picture.width
     return height * downscale, width * downscale

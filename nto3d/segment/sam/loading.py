@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from nto3d.errors import InputError
+from nto3d.parsers.tensors import read_torch
 from nto3d.segment.embeddings import EmbeddingCache
 from nto3d.segment.sam.library import sam_modeling
 from nto3d.segment.sam.published import file_hash, find_checkpoint
 from nto3d.segment.sam.segmenter import SamSegmenter
-from nto3d.weights.foreign import read_foreign
 
 # What shapes do not tell is the same in every published SAM (segment_anything/build_sam.py)
 DECODER_HEADS = 8
@@ -193,10 +193,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     """The state dict in a file, on the CPU; nothing in the file is executed."""
     if not path.is_file():
         raise InputError(f"{path}: expected weights of SAM, found no such file")
-    try:
-        state = read_foreign(path)
-    except ValueError as error:
-        raise InputError(f"{path}: expected weights of SAM, got a truncated or foreign file ({error})") from error
+    state = read_torch(path, "weights of SAM", legacy=True)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: expected the weights of a SAM, a dict of tensors, got another file of torch")
     return state

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from nto3d.export.regions import Field
 from nto3d.geometry.cameras import RayCaster
+from nto3d.parsers.archives import inflate
 from nto3d.stages.views.projection import Projection, surface_places
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 
@@ -54,7 +55,7 @@ class Labels:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Labels:
         """Counterpart of `state_dict`."""
-        raw = np.frombuffer(zlib.decompress(state["nearest"].cpu().numpy().tobytes()), dtype=np.uint8)
+        raw = np.frombuffer(inflate(state["nearest"].cpu().numpy().tobytes(), CELLS**3), dtype=np.uint8)
         return cls(raw.reshape((CELLS,) * 3).copy(), int(state["count"]))
 
 

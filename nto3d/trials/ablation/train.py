@@ -5,7 +5,6 @@ Nothing here imports torch: what this process holds counts as peak memory of tho
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -14,11 +13,17 @@ from collections.abc import Sequence
 
 from nto3d.config.io import flatten, to_dict
 from nto3d.errors import InputError
-from nto3d.runs.folder import CHECKPOINT_NAME, CONFIG_NAME, load_run_config, read_run_info, unclaim
+from nto3d.runs.folder import (
+    CHECKPOINT_NAME,
+    CONFIG_NAME,
+    METRICS_NAME,
+    load_run_config,
+    read_metrics,
+    read_run_info,
+    unclaim,
+)
 from nto3d.trials.ablation.table import Result, Training
 from nto3d.trials.places import TRAIN
-
-METRICS_NAME = "metrics.json"
 
 
 def is_finished(training: Training) -> bool:
@@ -95,10 +100,6 @@ def read_result(training: Training) -> Result:
     Raises:
         InputError: it is missing or broken.
     """
-    path = training.folder / METRICS_NAME
-    try:
-        metrics = {str(key): float(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: expected the JSON that train.py writes, got {error}") from error
+    metrics = read_metrics(training.folder)
     start = read_run_info(training.folder)[:1]
     return Result(training, metrics, start[0] if start else {})

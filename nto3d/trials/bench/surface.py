@@ -6,13 +6,13 @@ in it (key xyz) where there is one. Masks are the folder's own, so that the figu
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nto3d.errors import InputError
+from nto3d.runs.folder import read_metrics
 from nto3d.trials.bench.table import Row
 from nto3d.trials.places import DATASETS, ROOT, SAMPLE, TRAIN
 
@@ -74,7 +74,7 @@ def bench_surface(
                 raise InputError(
                     f"{scene}, {variant}: training failed: {(done.stderr.strip() or '?').splitlines()[-1]}"
                 )
-            metrics = json.loads((run / "metrics.json").read_text())
+            metrics = read_metrics(run)
             shown = {name: metrics[name] for name in SHOWN if name in metrics}
             row = {"part": "surface", "device": "any", "size": Path(scene).name[:10], "what": variant, **shown}
             rows.append({**row, "ms": 1e3 * metrics["train_seconds"], "peak_gb": metrics["peak_memory_gb"]})

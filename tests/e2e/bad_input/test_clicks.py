@@ -76,11 +76,11 @@ SAM, HF = ["segmenter=sam", *AT], ["segmenter=hf", *AT]
 
 CLICKS: dict[str, tuple[Prepare, list[str], str]] = {
     "no click": (nothing, [], r"box/prompts\.json: no such file, nothing points at the target: pass prompts\.view"),
-    "no such file": (nothing, ["prompts.file=gone.json"], r"gone\.json: .*cannot be read"),
+    "no such file": (nothing, ["prompts.file=gone.json"], r"gone\.json: .*there is no such file"),
     "malformed JSON": (
         prompts_file('{"frames": [{'),
         [],
-        r"box/prompts\.json: expected prompts as JSON, it is malformed",
+        r"box/prompts\.json: expected prompts as JSON, it is damaged",
     ),
     "empty file": (prompts_file(" "), [], r"box/prompts\.json: expected prompts as JSON"),
     "another JSON": (prompts_file("[1, 2]"), [], r'box/prompts\.json: expected \{"frames": \[\.\.\.\]\}'),
@@ -141,14 +141,18 @@ CLICKS: dict[str, tuple[Prepare, list[str], str]] = {
     "sam: truncated": (
         cut_sam,
         [*SAM, "segmenter.checkpoint=sam.pth"],
-        r"sam\.pth: expected weights of SAM, got a trunc",
+        r"sam\.pth: expected weights of SAM, it is damaged, cut short",
     ),
     "sam: unknown device": (nothing, [*SAM, "segmenter.device=tpu"], r"segmenter\.device: expected auto, cpu, cuda"),
     "hf: no model": (nothing, HF, r"segmenter\.model is missing: .*hf download facebook/sam2"),
     "hf: no such folder": (nothing, [*HF, "segmenter.model=/gone"], r"segmenter\.model: expected a folder, .* /gone"),
     "hf: not fetched": (nothing, [*HF, "segmenter.model=no/body"], r"hf download no/body --local-dir weights/body"),
     "hf: no weights": (no_weights, [*HF, "segmenter.model=sam"], r"model\.safetensors: expected the weights, found no"),
-    "hf: truncated": (cut_hf, [*HF, "segmenter.model=sam"], r"model\.safetensors: expected safetensors, got a trunc"),
+    "hf: truncated": (
+        cut_hf,
+        [*HF, "segmenter.model=sam"],
+        r"model\.safetensors: expected safetensors, it is damaged, cut short",
+    ),
     "hf: another kind": (another_kind, [*HF, "segmenter.model=sam"], r"expected a model_type of sam, .*got 'bert'"),
     "hf: cannot read": (
         whole_hf,

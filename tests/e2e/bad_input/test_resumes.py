@@ -54,8 +54,16 @@ RESUMED: dict[str, tuple[Prepare, list[str], str]] = {
         [],
         r"checkpoint\.pt: checkpoint of another config: encoding\.levels",
     ),
-    "truncated checkpoint": (cut_weights, [], r"checkpoint\.pt: expected a checkpoint, got a truncated"),
-    "empty checkpoint": (empty_weights, [], r"checkpoint\.pt: expected a checkpoint, got a truncated"),
+    "truncated checkpoint": (
+        cut_weights,
+        [],
+        r"checkpoint\.pt: expected a checkpoint, (it is damaged|the file is empty)",
+    ),
+    "empty checkpoint": (
+        empty_weights,
+        [],
+        r"checkpoint\.pt: expected a checkpoint, (it is damaged|the file is empty)",
+    ),
     "incomplete checkpoint": (without_optimizer, [], r"checkpoint\.pt: .*optimizer is missing"),
     "no checkpoint": (drop("checkpoint.pt"), [], r"run: cannot go on, it holds no checkpoint\.pt"),
     "no config": (drop("config.yaml"), [], r"run: expected the folder of a run, but it holds no config\.yaml"),

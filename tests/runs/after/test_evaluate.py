@@ -96,7 +96,7 @@ def test_named_objects_are_measured_each_and_together(tmp_path: Path, reads: lis
     assert other["chamfer"] < 0.5 * found["chamfer"]
     assert not [key for key in other if "." in key]
     (run / "mesh_red.ply").unlink()
-    assert "mesh_red.ply: expected a mesh file" in refusal(evaluate, run, None, None, [])
+    assert "mesh_red.ply: expected a PLY mesh" in refusal(evaluate, run, None, None, [])
 
 
 def test_a_mesh_against_another_and_points(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_mesh_against_another_and_points(tmp_path: Path) -> None:
         ((None, mesh, None, []), "nothing to compare with"),
         ((None, None, truth, []), "expected run=RUN or mesh=FILE"),
         ((None, mesh, truth, ["seed=1"]), "seed: expected evaluate.*"),
-        ((None, Path("gone.ply"), truth, []), "gone.ply: expected a mesh file"),
+        ((None, Path("gone.ply"), truth, []), "gone.ply: expected a PLY mesh"),
         ((tmp_path, None, truth, []), "truth: cannot be used together with run"),
         ((tmp_path, None, None, ["seed=1"]), "seed: cannot be changed"),
     ):
@@ -123,4 +123,4 @@ def test_a_mesh_against_another_and_points(tmp_path: Path) -> None:
 
 def test_broken_metrics_of_a_run_are_one_line(run: Path) -> None:
     (run / "metrics.json").write_text("{")
-    assert "metrics.json: expected the JSON that train.py writes" in refusal(evaluate, run, None, None, [])
+    assert "metrics.json: expected the metrics that train.py writes" in refusal(evaluate, run, None, None, [])

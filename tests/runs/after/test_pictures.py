@@ -44,7 +44,7 @@ def test_a_turntable_has_frames_of_a_size() -> None:
         ([MESH, "view=0"], "view: needs scene=FOLDER"),
         ([MESH, SCENE, "view=32"], "view: expected 0..31, got 32"),
         ([MESH, "shading=glass"], "shading"),
-        (["mesh=gone.ply"], "gone.ply: expected a mesh file"),
+        (["mesh=gone.ply"], "gone.ply: expected a PLY mesh"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -206,7 +206,7 @@ def test_runs_that_cannot_be_asked(run: Path, trained: Path) -> None:
     assert "gone: expected the folder of a run" in refusal(ask, Path("gone"), "vertex=3")
     assert "train with field=neus_feature" in refusal(ask, trained, "vertex=3")
     (run / "mesh.ply").rename(run / "kept.ply")
-    assert "mesh.ply: expected a mesh file, got nothing there" in refusal(ask, run, "vertex=3")
+    assert "mesh.ply: expected a PLY mesh, there is no such file" in refusal(ask, run, "vertex=3")
     (run / "kept.ply").rename(run / "mesh.ply")
     (run / "checkpoint.pt").unlink()
     assert "checkpoint.pt: expected a checkpoint, found no such file" in refusal(ask, run, "vertex=3")

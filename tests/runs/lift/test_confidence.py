@@ -41,7 +41,7 @@ def test_a_broken_file(folder: Path, text: str) -> None:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"lift/confidence\.json: expected what a lift leaves"):
+    with pytest.raises(InputError, match=r"lift/confidence\.json: expected confidence, view and point.* no such file"):
         read_confidence(tmp_path)
 
 

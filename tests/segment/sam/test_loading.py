@@ -95,8 +95,8 @@ def _without(key: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"no weights", "truncated or foreign"),
-        (b"", "truncated or foreign"),
+        (b"no weights", "cut short or foreign"),
+        (b"", "the file is empty"),
         ([1, 2], "a dict of tensors"),
         ({"model": {"a": torch.zeros(1)}}, "a dict of tensors"),
         ({}, "patch_embed.proj.weight is missing"),

@@ -140,7 +140,7 @@ def test_other_settings_are_refused(trainer: StubbedTrainer) -> None:
 def test_broken_metrics_are_refused(trainer: StubbedTrainer) -> None:
     ablate("seeds=[0]")
     Path("runs/ablation/sample/neus/seed_0/metrics.json").write_text("[3")
-    assert "seed_0/metrics.json: expected the JSON" in refusal("seeds=[0]")
+    assert "seed_0/metrics.json: expected the metrics" in refusal("seeds=[0]")
 
 
 @pytest.mark.parametrize(
