@@ -14,14 +14,14 @@ from tests.helpers import ROOT
 
 TINY = (
     *("trainer=smoke", "device=cpu", "threads=1", "field.start=sphere", "field.exposure=off", "trainer.steps=30"),
-    *("lift.scene_steps=80", "lift.round_steps=10", "lift.max_rays=256"),
+    *("lift.scene_steps=80", "lift.max_rounds=0", "lift.max_rays=256"),
 )
 
 
 def smaller(source: str) -> str:
-    """The same on pictures of half the size, with the same click."""
-    return source.replace('load_scene("datasets/sample")', 'load_scene("datasets/sample", 2)').replace(
-        "158, 133", "79, 66"
+    """The same on pictures of a third of the size, with the same click."""
+    return source.replace('load_scene("datasets/sample")', 'load_scene("datasets/sample", 3)').replace(
+        "158, 133", "52, 44"
     )
 
 
