@@ -34,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of a few seconds, not to be changed; its pictures are the bundled sample's."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     values = ["trainer=smoke", "trainer.steps=20", "logger=none", "evaluate.report=false", "device=cpu", "threads=1"]
-    scene = [f"scene.path={SAMPLE}", "scene.downscale=4", "segmenter=precomputed"]
+    scene = [f"scene.path={SAMPLE}", "scene.downscale=4", "segmenter=precomputed", "field.start=sphere"]
     assert main([*values, *scene, f"output={folder}"]) == 0
     return folder
 

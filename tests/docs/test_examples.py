@@ -19,9 +19,9 @@ TINY = (
 
 
 def smaller(source: str) -> str:
-    """The same on pictures of a third of the size, with the same click."""
-    return source.replace('load_scene("datasets/sample")', 'load_scene("datasets/sample", 3)').replace(
-        "158, 133", "52, 44"
+    """The same on pictures of a fifth of the size, with the same click."""
+    return source.replace('load_scene("datasets/sample")', 'load_scene("datasets/sample", 5)').replace(
+        "158, 133", "31, 26"
     )
 
 

@@ -17,7 +17,7 @@ from tests.helpers import write_dtu_scene
 TINY = (
     *("scene=dtu", "scene.path=box", "trainer=smoke", "device=cpu", "threads=1", "output=run", "logger=none"),
     *("trainer.steps=3", "evaluate.enabled=false", "evaluate.report=false", "export.resolution=16"),
-    "segmenter=precomputed",
+    *("segmenter=precomputed", "field.start=sphere"),  # without the comparison of neighbouring pictures
 )
 
 

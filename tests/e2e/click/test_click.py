@@ -23,18 +23,13 @@ from tests.helpers import SAMPLE, write_dtu_scene
 from tests.report.entities import entities
 
 RERUN = importlib.util.find_spec("rerun") is not None
-SHRINK, EVERY = 3, 2  # of the sample's 32 pictures of 320 x 240
+SHRINK, EVERY = 4, 2  # of the sample's 32 pictures of 320 x 240
 CLICK = ("scene=dtu", "trainer=smoke", "device=cpu", "threads=1", "logger=none")
 VIEWS = 9
 BALL = (
-    *("prompts.view=0", "prompts.points=[[32,24]]", "field.start=sphere", "field.sphere_radius=0.5"),
-    *(
-        "lift.scene_steps=100",
-        "trainer.steps=2",
-        "export.resolution=16",
-        "evaluate.enabled=false",
-        "evaluate.report=false",
-    ),
+    *("prompts.view=0", "prompts.points=[[32,24]]", "field.start=sphere", "field.exposure=off"),
+    *("field.sphere_radius=0.5", "lift.scene_steps=60", "lift.round_steps=10", "trainer.steps=2"),
+    *("export.resolution=16", "evaluate.enabled=false", "evaluate.report=false"),
 )
 
 

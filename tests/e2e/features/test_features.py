@@ -22,6 +22,7 @@ __all__ = ["script"]  # the fixture
 RUN = (
     *("scene=dtu", "scene.path=ball", "segmenter=precomputed", "field=neus_feature", "trainer=smoke", "device=cpu"),
     *("threads=1", "trainer.steps=30", "trainer.checkpoint_every=15", "export.resolution=24"),
+    *("field.start=sphere", "field.sphere_radius=0.5"),  # the ball's
 )
 QUIET = ("evaluate.enabled=false", "evaluate.report=false", "logger=none")
 

@@ -37,7 +37,8 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("query") / "run"
     values = ["trainer=smoke", "field=neus_feature", "logger=none", "evaluate.enabled=false", "evaluate.report=false"]
     scene = [f"scene.path={SAMPLE}", f"scene.downscale={SHRINK}", "segmenter=precomputed"]
-    assert main([*values, *scene, "device=cpu", "threads=1", f"output={folder}"]) == 0
+    start = ["field.start=sphere", "field.exposure=off"]  # saves the comparison of neighbouring pictures
+    assert main([*values, *scene, *start, "device=cpu", "threads=1", f"output={folder}"]) == 0
     return folder
 
 

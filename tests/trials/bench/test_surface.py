@@ -10,7 +10,7 @@ from nto3d.errors import InputError
 from nto3d.trials.bench.surface import bench_surface, scene_arguments
 
 SMALL = (
-    *("trainer=smoke", "trainer.steps=20", "scene.downscale=4", "field.start=sphere"),
+    *("trainer=smoke", "trainer.steps=20", "scene.downscale=4", "field.start=sphere", "field.exposure=off"),
     *("evaluate.max_views=1", "device=cpu", "threads=1"),
 )
 
