@@ -210,4 +210,4 @@ def test_runs_that_cannot_be_asked(run: Path, trained: Path) -> None:
     assert "mesh.ply: expected a PLY mesh, there is no such file" in refusal(ask, run, "vertex=3")
     (run / "kept.ply").rename(run / "mesh.ply")
     (run / "checkpoint.pt").unlink()
-    assert "checkpoint.pt: expected a checkpoint, found no such file" in refusal(ask, run, "vertex=3")
+    assert "checkpoint.pt: expected a checkpoint, there is no such file" in refusal(ask, run, "vertex=3")
