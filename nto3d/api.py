@@ -48,7 +48,7 @@ from nto3d.pipeline.objects import ObjectLifts
 from nto3d.pipeline.reconstruct import Training
 from nto3d.pipeline.results import Masks, Model, ObjectMesh, savable
 from nto3d.pipeline.scene import fit_scene as fit_everything
-from nto3d.pipeline.single import complete_target
+from nto3d.pipeline.single import complete_target, points_of_target
 from nto3d.pipeline.targets import Targets, find_targets
 from nto3d.pipeline.watch import Callback, CallbackWatch, Progress
 from nto3d.segment.prompts.values import make_prompts
@@ -198,7 +198,7 @@ def complete(
     if intrinsics is None:
         intrinsics = intrinsics_from_fov((image.shape[0], image.shape[1]), config.scene.fov_degrees)
     watch = CallbackWatch(progress)
-    found = points_of(depth, np.asarray(intrinsics, dtype=np.float64))
+    found, mask = points_of_target(points_of(depth, np.asarray(intrinsics, dtype=np.float64)), mask)
     with own_state(config) as device:
         model = build_mcc(config, device)
         done = complete_target(

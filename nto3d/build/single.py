@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from nto3d.config.schema import Config
+from nto3d.config.schema import Config, Reader
 from nto3d.config.single import DepthSource
+from nto3d.data.images import picture_size, reduce_depth
 from nto3d.depth.base import Depth
 from nto3d.depth.file import FileDepth
 from nto3d.depth.mono import MonoDepth
@@ -16,6 +18,7 @@ from nto3d.errors import InputError
 from nto3d.mcc.inputs import MARGIN, relative_margin
 from nto3d.mcc.model import Mcc
 from nto3d.mcc.weights import BUNDLED, is_own, load_mcc
+from nto3d.segment.prompts.read import file_size
 from nto3d.types import BoolArray, Scene
 
 
@@ -32,11 +35,19 @@ def build_depth(config: Config, scene: Scene, device: torch.device) -> Depth:
         case DepthSource.file:
             if depth.path is None:
                 raise InputError("depth.path is missing: give the file as depth.path=FILE")
-            return FileDepth(Path(depth.path), depth.scale)
+            factor = config.scene.downscale
+            full = _size_on_disk(config, scene) if factor > 1 else None
+            return FileDepth(Path(depth.path), depth.scale, full, partial(reduce_depth, factor=factor))
         case DepthSource.model:
             if depth.model is None:
                 raise InputError("depth.model is missing: give a folder or a name of the hub as depth.model=NAME")
             return MonoDepth(depth.model, device)
+
+
+def _size_on_disk(config: Config, scene: Scene) -> tuple[int, int]:
+    path = Path(config.scene.path)
+    one = config.scene.reader is Reader.image
+    return picture_size(path) if one else file_size(path, scene, config.scene.downscale)
 
 
 def build_mcc(config: Config, device: torch.device) -> Mcc:

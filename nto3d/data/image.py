@@ -8,7 +8,7 @@ import numpy as np
 
 from nto3d.data.images import read_image, read_levels, reduce_image, reduce_mask
 from nto3d.errors import InputError
-from nto3d.geometry.cameras import intrinsics_from_fov
+from nto3d.geometry.cameras import intrinsics_from_fov, scale_intrinsics
 from nto3d.types import BoolArray, Cameras, Scene
 
 
@@ -20,9 +20,11 @@ def read_single(path: Path, mask: Path | None, fov_degrees: float, downscale: in
         fov_degrees: along the picture's longer side. downscale: whole factor by which both are reduced.
 
     Raises:
-        InputError: a file is no picture, or the mask has another size or shows nothing.
+        InputError: a file is no picture or too small, or the mask has another size or shows nothing.
     """
     full = read_image(path)
+    if downscale > min(full.shape[:2]):
+        raise InputError(f"scene.downscale: expected at most {min(full.shape[:2])} for {path}, got {downscale}")
     image = reduce_image(full, downscale)
     masks = None
     if mask is not None:
@@ -32,6 +34,9 @@ def read_single(path: Path, mask: Path | None, fov_degrees: float, downscale: in
             raise InputError(f"{mask}: expected a mask of the target, no pixel is set")
     height, width = image.shape[:2]
     intrinsics = intrinsics_from_fov((height, width), fov_degrees)
+    if full.shape[:2] != (height * downscale, width * downscale):  # cropped first: it sees less than the angle
+        whole = intrinsics_from_fov((full.shape[0], full.shape[1]), fov_degrees)
+        intrinsics = scale_intrinsics(whole, 1 / downscale, 1 / downscale)
     return Scene(
         name=name,
         images=image[None],

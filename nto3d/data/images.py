@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from nto3d.errors import InputError
+from nto3d.geometry.depth_codes import saturated
 from nto3d.parsers.archives import read_npy
 from nto3d.parsers.pictures import MOST_PIXELS, open_picture
 from nto3d.types import BoolArray, ByteArray, FloatArray
@@ -76,7 +77,7 @@ def read_levels(path: Path) -> ByteArray:
 
 
 def read_depth(path: Path, unit: float) -> FloatArray:
-    """A depth map as float32 [H, W], 0 = unknown: floats from an npy file, or a 16-bit grey PNG.
+    """A depth map as float32 [H, W], 0 = unknown: floats from an npy file, or a 16-bit grey PNG (65535: unknown, too).
 
     Args:
         path: the file.
@@ -96,7 +97,8 @@ def read_depth(path: Path, unit: float) -> FloatArray:
         picture.load()
         if not picture.mode.startswith("I"):
             raise InputError(f"{path}: expected a depth picture of 16-bit grey, got mode {picture.mode}")
-        return np.asarray(picture).astype(np.float32) * np.float32(unit)
+        steps = np.asarray(picture)
+        return np.where(saturated(steps, 2**16 - 1), 0, steps).astype(np.float32) * np.float32(unit)
 
 
 def reduced_size(size: tuple[int, int], factor: int) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nto3d.errors import InputError
+from nto3d.geometry.depth_codes import saturated
 from nto3d.parsers.archives import Archive, read_npy
 from nto3d.parsers.guard import check_file, parsing
 from nto3d.parsers.meshes import MOST_FILE as MOST_MESH
@@ -26,7 +27,7 @@ _SENTINEL = 9e307  # stands for the letter v while numbers are parsed; no coordi
 
 
 def read_png(path: Path) -> FloatArray:
-    """The values of a grey PNG of 8 or 16 bits, [H, W] float64.
+    """The values of a grey PNG of 8 or 16 bits, [H, W] float64; NaN where 255 or 65535 stand for "unknown".
 
     Raises:
         InputError: it cannot be read, is no PNG, holds colours, or has another number of bits.
@@ -34,6 +35,7 @@ def read_png(path: Path) -> FloatArray:
     check_file(path, "a whole PNG", MOST_FILE)
     with parsing(path, "a whole PNG"), path.open("rb") as file:
         header = file.read(26)
+    bits = 16
     if header[:8] == b"\x89PNG\r\n\x1a\n" and len(header) == 26:
         bits, kind = header[24], header[25]
         if kind != PNG_GREY or bits not in (8, 16):
@@ -43,7 +45,8 @@ def read_png(path: Path) -> FloatArray:
             )
     with open_picture(path, "a whole PNG", formats=("PNG",)) as picture:
         picture.load()
-        return np.asarray(picture).astype(np.float64)
+        steps = np.asarray(picture)
+    return np.where(saturated(steps, 2**bits - 1), np.nan, steps.astype(np.float64))
 
 
 def read_array(path: Path) -> FloatArray:

@@ -19,7 +19,7 @@ from nto3d.errors import InputError
 from nto3d.evaluate.geometry import point_metrics
 from nto3d.export.mesh_io import write_points
 from nto3d.mcc.model import Mcc
-from nto3d.pipeline.single import complete_target
+from nto3d.pipeline.single import complete_target, points_of_target
 from nto3d.report.page.page import write_report
 from nto3d.report.pictures import DEPTH_MAP, color_map, depth_range
 from nto3d.report.recording import Recording, open_recording
@@ -74,6 +74,7 @@ def _complete(
     recording.mask("camera/mask", mask)
     found = build_depth(config, scene, device).point_map(scene.images[view], scene.cameras.intrinsics[view])
     recording.depth("camera/depth", np.where(found.valid, found.points[..., 2], 0.0))
+    found, mask = points_of_target(found, mask)
     result = complete_target(config, model, scene.images[view], found, mask, recording)
     points = found.points[mask & found.valid].astype(np.float64)
     recording.mesh("mesh", result.mesh)

@@ -55,6 +55,20 @@ def test_a_reduced_picture_sees_the_same_angle(photo: Path, tmp_path: Path) -> N
     assert np.abs(scene.images[0, 0, 0] - block).max() <= 1
 
 
+def test_a_reduced_picture_whose_sides_do_not_divide_keeps_its_rays(photo: Path) -> None:
+    whole = read_single(photo, None, 70.0, 1, "photo").cameras.intrinsics[0]
+    scene = read_single(photo, None, 70.0, 7, "photo")  # 4 x 5 pixels of 28 x 35
+    assert scene.cameras.size == (4, 5)
+    middle = np.array([7 * 3 + 3, 7 * 2 + 3, 1])  # of the block of pixel (3, 2)
+    rays = np.linalg.solve(scene.cameras.intrinsics[0], [3, 2, 1]), np.linalg.solve(whole, middle)
+    np.testing.assert_allclose(*rays, atol=1e-12)
+
+
+def test_a_picture_that_is_too_small_to_be_reduced(photo: Path) -> None:
+    with pytest.raises(InputError, match=r"scene\.downscale: expected at most 30 for .*photo\.png, got 31"):
+        read_single(photo, None, 55.0, 31, "photo")
+
+
 @pytest.mark.parametrize(
     ("value", "size", "words"), [(0, (30, 40), "no pixel is set"), (1, (40, 30), "40 x 30 pixels")]
 )

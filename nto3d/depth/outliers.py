@@ -1,0 +1,129 @@
+"""Points of a target that are none of it: codes for "unknown", and what lies behind where a mask is a little too wide.
+
+The network's frame is the mean and the spread of the seen points, which a few of them at the wrong end of the room
+would move. Nothing is left out of a depth that holds no such points.
+
+Depths are logarithms of z, so that nothing depends on the unit or on how far away the target is. The *size* is the
+target's across the picture, seen from 1 away. The *body* is the range of depths that its pixels fill without a gap,
+starting from their median; the *rim* are the pixels near the mask's border.
+
+Letters: H, W picture, or the part of it that holds the target; K pixels of the target that have a point.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from nto3d.depth.base import PointMap
+from nto3d.types import BoolArray, FloatArray
+
+RIM, RIM_SHARE = 5, 0.01  # pixels of the rim: so many, and this share of the mask's side
+NOISE = 0.005  # share of the pixels that bridges no gap
+GAP = 0.3  # sizes beyond the body from which on a point is none of the target, ...
+PART_GAP = 1.5  # ... or of a part of the target that lies apart: flat, and wider than the rim
+SMOOTH, STEEP = 0.1, 0.6  # sizes between neighbours that hang together: anyhow, and along a slope
+BEND = 2.0  # a slope may become so many times as steep from one pixel to the next, and hang together
+FEWEST = 16  # points to judge by
+_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
+
+
+def outliers(found: PointMap, mask: BoolArray) -> BoolArray:
+    """Which points of a target are none of it, [H, W].
+
+    A point is left out that lies before or behind the body by more than GAP sizes, unless it hangs together with the
+    target: pixel by pixel on the way out from the mask's inside, in small steps or along a slope (a table that recedes,
+    however far). Parts of the target that lie apart in depth are kept up to PART_GAP, if they are more than a rim.
+
+    Args:
+        found: the picture's points. mask: [H, W], the target.
+    """
+    known = mask & found.valid
+    apart = np.zeros(mask.shape, dtype=np.bool_)
+    if np.count_nonzero(known) < FEWEST:
+        return apart
+    (top, left), (bottom, right) = (ends(np.nonzero(mask), axis=1) for ends in (np.min, np.max))
+    box = slice(top, bottom + 1), slice(left, right + 1)
+    around = np.pad(mask, 1, mode="edge")[top : bottom + 3, left : right + 3]
+    apart[box] = _outliers(found.points[box], known[box], _inwards(around)[1:-1, 1:-1])
+    return apart
+
+
+def _outliers(points: FloatArray, known: BoolArray, inwards: FloatArray) -> BoolArray:
+    """The same of points [H, W, 3] of which some are known, [H, W]. inwards: [H, W], of `_inwards`."""
+    depth = np.log(np.where(known, points[..., 2], 1.0).astype(np.float64))
+    size = _size(points[known].astype(np.float64))
+    width = RIM + RIM_SHARE * np.count_nonzero(inwards) ** 0.5
+    inner = inwards >= min(width, float(np.median(inwards[known])))
+    low, high = _body(depth[known & inner], GAP * size)
+    beyond = np.maximum(low - depth, depth - high)
+    part = (inwards > width) & (beyond <= PART_GAP * size) & _flat(np.where(known, depth, np.inf), SMOOTH * size)
+    apart = known & (beyond > GAP * size) & ~part
+    return _not_joined(depth, inwards, known & ~apart, apart, size) if apart.any() else apart
+
+
+def _flat(depth: FloatArray, step: float) -> BoolArray:
+    """Where all four neighbours in a depth map [H, W] (infinite where unknown) are as deep, up to a step."""
+    cross = ndimage.generate_binary_structure(2, 1)
+    range_ = [of(depth, footprint=cross, mode="nearest") for of in (ndimage.maximum_filter, ndimage.minimum_filter)]
+    flat: BoolArray = np.isfinite(range_[0]) & (range_[0] - np.where(np.isfinite(range_[1]), range_[1], 0) <= 2 * step)
+    return flat
+
+
+def _inwards(mask: BoolArray) -> FloatArray:
+    """Pixels from the mask's border, [H, W], 0 beside it, infinite where there is none."""
+    if mask.all():
+        return np.full(mask.shape, np.inf)
+    away: FloatArray = ndimage.distance_transform_edt(mask)
+    return away
+
+
+def _size(points: FloatArray) -> float:
+    """The size of points [K, 3] across the picture, seen from 1 away: a wrong depth does not change it."""
+    return float(np.linalg.norm(np.ptp(points[:, :2] / points[:, 2:], axis=0)))
+
+
+def _body(depths: FloatArray, gap: float) -> tuple[float, float]:
+    """The range around the median of depths [K] that has no gap but those that NOISE of them bridge."""
+    ordered = np.sort(depths)
+    few = max(1, round(NOISE * len(ordered)))
+    some = ordered[::few]
+    wide = np.flatnonzero(np.diff(some) > gap)
+    middle = len(some) // 2
+    first, last = wide[wide < middle], wide[wide >= middle]
+    return float(some[first[-1] + 1] if len(first) else some[0]), float(some[last[0]] if len(last) else some[-1])
+
+
+def _not_joined(depth: FloatArray, inwards: FloatArray, kept: BoolArray, asked: BoolArray, size: float) -> BoolArray:
+    """Which of the pixels asked [H, W] hang together with no kept one, from the inside out."""
+    nearness = np.exp(-depth)  # along a plane it changes by the same from pixel to pixel
+    padded = [np.pad(values, 2) for values in (depth, nearness, inwards)]
+    inside = np.pad(kept, 2)
+    rows, columns = np.argwhere(asked).T + 2
+    deepest = np.max([padded[2][rows - down, columns - right] for down, right in _STEPS], axis=0)
+    ridge = deepest <= padded[2][rows, columns]  # in the middle of what is thin, which is followed along its length
+    while len(rows):
+        joined = np.zeros(len(rows), dtype=np.bool_)
+        for down, right in _STEPS:
+            here, near = (rows, columns), (rows - down, columns - right)
+            behind = rows - 2 * down, columns - 2 * right
+            step = np.abs(padded[0][here] - padded[0][near])
+            slope, before = padded[1][here] - padded[1][near], padded[1][near] - padded[1][behind]
+            straight = inside[behind] & (slope * before > 0) & (np.abs(slope) <= BEND * np.abs(before))
+            together = (step <= SMOOTH * size) | (straight & (step <= STEEP * size))
+            joined |= inside[near] & together & (ridge | (padded[2][near] > padded[2][here]))
+        if not joined.any():
+            break
+        inside[rows[joined], columns[joined]] = True
+        rows, columns, ridge = rows[~joined], columns[~joined], ridge[~joined]
+    apart = np.zeros(depth.shape, dtype=np.bool_)
+    apart[rows - 2, columns - 2] = True
+    return apart
+
+
+def without_outliers(found: PointMap, mask: BoolArray) -> PointMap:
+    """The points without the target's outliers; `found` itself where there are none."""
+    apart = outliers(found, mask)
+    if not apart.any():
+        return found
+    return PointMap(np.where(apart[..., None], np.float32(0.0), found.points), found.valid & ~apart)
