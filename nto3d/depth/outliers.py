@@ -104,14 +104,17 @@ def _not_joined(depth: FloatArray, inwards: FloatArray, kept: BoolArray, asked: 
     ridge = deepest <= padded[2][rows, columns]  # in the middle of what is thin, which is followed along its length
     while len(rows):
         joined = np.zeros(len(rows), dtype=np.bool_)
+        beside = []
         for down, right in _STEPS:
             here, near = (rows, columns), (rows - down, columns - right)
             behind = rows - 2 * down, columns - 2 * right
             step = np.abs(padded[0][here] - padded[0][near])
             slope, before = padded[1][here] - padded[1][near], padded[1][near] - padded[1][behind]
             straight = inside[behind] & (slope * before > 0) & (np.abs(slope) <= BEND * np.abs(before))
-            together = (step <= SMOOTH * size) | (straight & (step <= STEEP * size))
-            joined |= inside[near] & together & (ridge | (padded[2][near] > padded[2][here]))
+            beside.append(inside[near] & (step <= SMOOTH * size))
+            together = beside[-1] | (inside[near] & straight & (step <= STEEP * size))
+            joined |= together & (ridge | (padded[2][near] > padded[2][here]))
+        joined |= (beside[0] & beside[2]) | (beside[1] & beside[3])  # between two that are kept
         if not joined.any():
             break
         inside[rows[joined], columns[joined]] = True

@@ -6,6 +6,7 @@ The network answers a ball that is known by hand; what it sees and what becomes 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
 from nto3d.cli import main
@@ -86,6 +88,58 @@ def test_a_picture_file_with_a_mask_and_a_depth_file(scene: WrittenScene) -> Non
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert metrics["seen_points"] == scene.masks[0].sum()
     assert "40 degrees" in Path("run/log.txt").read_text()
+
+
+def wrong_numbers(depth: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.where(mask & (np.random.default_rng(0).random(mask.shape) < 0.02), 65535, depth), mask
+
+
+def wide_mask(depth: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.where(mask, depth, 4000), ndimage.binary_dilation(mask, iterations=3)
+
+
+@pytest.mark.parametrize("spoil", [wrong_numbers, wide_mask])
+@pytest.mark.parametrize("scale", [0.01, 1.0])
+def test_wrong_depths_in_the_mask_do_not_stretch_the_object(
+    scene: WrittenScene, spoil: Callable[..., tuple[np.ndarray, np.ndarray]], scale: float
+) -> None:
+    extents = {}
+    for name, change in {"clean": lambda *given: given, "spoilt": spoil}.items():
+        depth, mask = change(np.rint(scene.depths[0] * 100).astype(np.uint16), scene.masks[0])
+        if scale == 1.0:  # as floats, where 65535 is a number like any other
+            np.save("depth.npy", depth.astype(np.float32) / 100)
+        Image.fromarray(depth.astype(np.uint16)).save("depth.png")
+        Image.fromarray(scene.images[0]).save("photo.png")
+        Image.fromarray(mask.astype(np.uint8)).save("mask.png")
+        files = ("scene=image", "scene.path=photo.png", "scene.mask=mask.png", "depth=file", f"depth.scale={scale}")
+        path = "depth.path=depth.png" if scale < 1 else "depth.path=depth.npy"
+        given = ("mode=single", *files, path, RUN[-1], *REST[:-1], f"output={name}", "evaluate.report=false")
+        assert main(list(given)) == 0
+        extents[name] = np.ptp(trimesh.load_mesh(Path(name) / "mesh.ply").vertices, axis=0)
+    assert extents["spoilt"] == pytest.approx(extents["clean"], rel=0.03)
+    said = Path("spoilt/log.txt").read_text()
+    assert "points in the mask are left out" in said or "taken for unknown" in said
+    assert "left out" not in Path("clean/log.txt").read_text()
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_reduced_picture_with_depth_and_mask_of_its_full_size(scene: WrittenScene, cut: int) -> None:
+    rows, columns = slice(0, 48 - cut), slice(0, 64 - cut)
+    Image.fromarray(scene.images[0][rows, columns]).save("photo.png")
+    Image.fromarray(scene.masks[0][rows, columns].astype(np.uint8)).save("mask.png")
+    np.save("depth.npy", scene.depths[0][rows, columns].astype(np.float32))
+    files = ("scene=image", "scene.path=photo.png", "scene.mask=mask.png", "depth=file", "depth.path=depth.npy")
+    given = ("mode=single", *files, RUN[-1], *REST[:-1], "evaluate.report=false")
+    meshes = []
+    for factor in (1, 2):
+        assert main([*given, f"scene.downscale={factor}", f"output=run_{factor}"]) == 0
+        meshes.append(trimesh.load_mesh(f"run_{factor}/mesh.ply", process=False).vertices)
+    size = np.linalg.norm(np.ptp(meshes[0], axis=0))
+    for end in (np.min, np.max):  # the outermost pixels of the mask are lost to blocks that spread over its border
+        assert np.abs(end(meshes[1], axis=0) - end(meshes[0], axis=0)).max() < 0.04 * size
+    wrong = np.ones((50, 70), dtype=np.float32)
+    np.save("depth.npy", wrong)
+    assert main([*given, "scene.downscale=2", "output=other"]) == 2
 
 
 def test_from_a_click(scene: WrittenScene) -> None:
