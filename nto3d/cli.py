@@ -39,7 +39,7 @@ from nto3d.config.io import (
 )
 from nto3d.config.schema import Config
 from nto3d.config.usage import help_text, program
-from nto3d.errors import InputError, Interrupted
+from nto3d.errors import InputError, Interrupted, asked_for, out_of_memory
 from nto3d.runs.folder import CHECKPOINT_NAME, claim, load_run_config, unclaim, write_run_info
 
 # What may differ when a run goes on: none of it changes what is learnt
@@ -106,9 +106,10 @@ def _message(error: Exception) -> str | None:
     if isinstance(error, OSError):
         reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
         return f"{error.filename}: {reason}" if error.filename else reason
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
+    if out_of_memory(error):
         return (
-            "out of memory: lower trainer.samples_per_step or export.resolution, or raise scene.downscale; "
+            f"out of memory{asked_for(error)}: lower encoding.log2_entries, trainer.samples_per_step or "
+            "export.resolution, or raise scene.downscale; "
             "mode=single: raise single.granularity, lower single.batch; mode=train_mcc: lower train_mcc.batch"
         )
     return None
@@ -255,7 +256,9 @@ def _execute(config: Config, argv: Sequence[str], fresh: bool) -> None:
         set_up_logging(output)
         with _terminable():
             run(config)
-    except (InputError, OSError, MemoryError, KeyboardInterrupt) as stop:
+    except (Exception, KeyboardInterrupt) as stop:
+        if not isinstance(stop, (InputError, OSError, KeyboardInterrupt)) and not out_of_memory(stop):
+            raise  # a bug: what it left may tell
         saved = (output / CHECKPOINT_NAME).is_file()
         if fresh and not saved:
             with contextlib.suppress(OSError):  # the error that led here says more

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
+
+# What allocators say that raise a RuntimeError: torch on the CPU, Warp, OpenCV
+_ALLOCATORS = re.compile(r"not enough memory|allocate memory|Failed to allocate|Insufficient memory")
+_ASKED = re.compile(r"(?:[Aa]llocate|for) ([\d.]+) ?(bytes|[KMGT]i?B)")
+_UNITS = {"b": 1.0, "k": 2.0**10, "m": 2.0**20, "g": 2.0**30, "t": 2.0**40}
 
 
 class InputError(ValueError):
@@ -30,3 +38,34 @@ class Interrupted(KeyboardInterrupt):
 
 class CancelledError(Exception):
     """A callback asked the work to stop; nothing of it is left."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's and numpy's, or an allocator's of torch, Warp or OpenCV."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
+        return True
+    return not isinstance(error, (InputError, OSError)) and _ALLOCATORS.search(str(error)) is not None
+
+
+def asked_for(error: BaseException) -> str:
+    """How much memory was asked for in the end, ", N GB at once", as far as the error tells."""
+    found = _ASKED.search(str(error))
+    return "" if found is None else f", {float(found[1]) * _UNITS[found[2][0].lower()] / 1e9:.3g} GB at once"
+
+
+@contextlib.contextmanager
+def memory_of(asked: str, remedy: str) -> Iterator[None]:
+    """Names what asked for the memory where it runs out.
+
+    Args:
+        asked: the key with its value, and what it is the size of. remedy: what to lower or raise.
+
+    Raises:
+        InputError: memory ran out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise InputError(f"{asked}: there is not enough memory for it{asked_for(error)}; {remedy}") from error

@@ -11,9 +11,10 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from nto3d.build.exposure import build_exposure, stored_exposures
+from nto3d.config.check import get_value
 from nto3d.config.schema import Config, MaskUse, SegmenterName
 from nto3d.config.single import Precision
-from nto3d.errors import InputError
+from nto3d.errors import InputError, memory_of
 from nto3d.fields.background import BackgroundField
 from nto3d.fields.color import ColorField
 from nto3d.fields.exposure import Exposure
@@ -47,16 +48,19 @@ def build_target(config: Config) -> OccupancyField:
     return OccupancyField(HashGrid(spec, config.encoding.backend.value))
 
 
-def _encoding(config: Config, log2_entries: int) -> HashGrid:
+def _encoding(config: Config, key: str) -> HashGrid:
+    """A hash grid of as many entries as a key says."""
     encoding = config.encoding
     spec = HashGridSpec(
         levels=encoding.levels,
         features=encoding.features,
-        log2_entries=log2_entries,
+        log2_entries=get_value(config, key),
         base_resolution=encoding.base_resolution,
         max_resolution=encoding.max_resolution,
     )
-    return HashGrid(spec, encoding.backend.value)
+    asked = f"{key}={spec.log2_entries}, hash tables of encoding.levels={spec.levels}"
+    with memory_of(asked, "lower one of them"):
+        return HashGrid(spec, encoding.backend.value)
 
 
 def build_model(
@@ -80,7 +84,10 @@ def build_model(
     """
     # Masks that were found in single views are wrong here and there, and a hull takes away what any of them lacks
     dissent = 0.0 if config.segmenter.name is SegmenterName.precomputed else DISSENT
-    hull = visual_hull(scene.cameras, scene.train, config.trainer.grid_resolution, masks, unknown, dissent=dissent)
+    cells = config.trainer.grid_resolution
+    asked = f"trainer.grid_resolution={cells}, cells along an axis of the occupancy grid"
+    with memory_of(asked, "lower it"):
+        hull = visual_hull(scene.cameras, scene.train, cells, masks, unknown, dissent=dissent)
     if not hull.any():
         raise InputError(
             f"{config.scene.path}: the masks of the training views have no common volume in the unit sphere"
@@ -89,7 +96,8 @@ def build_model(
     grid = torch.from_numpy(hull)
     channels = 0 if features is None else features.shape[1]
     exposure = build_exposure(exposures, scene.train)
-    model = _assemble(config, grid, viewpoints, device, channels, exposure, _radius(config, grid))
+    with memory_of(asked, "lower it"):
+        model = _assemble(config, grid, viewpoints, device, channels, exposure, _radius(config, grid))
     if features is not None:
         assert model.features is not None
         model.features.start_at(features.to(device))
@@ -126,14 +134,14 @@ def _assemble(
     field = config.field
     with_masks = config.scene.masks is MaskUse.given
     sdf = SdfField(
-        _encoding(config, config.encoding.log2_entries),
+        _encoding(config, "encoding.log2_entries"),
         hidden=field.hidden,
         layers=field.layers,
         geometry_features=field.geometry_features,
         radius=radius,
     )
     color = ColorField(field.geometry_features, field.color_hidden, field.color_layers)
-    background = BackgroundField(_encoding(config, field.background_log2_entries)) if not with_masks else None
+    background = BackgroundField(_encoding(config, "field.background_log2_entries")) if not with_masks else None
     features = None
     if channels:
         features = FeatureField(field.geometry_features, field.color_hidden, field.feature_hidden, channels)
@@ -186,6 +194,16 @@ def parameter_groups(config: Config, model: nn.Module) -> list[dict[str, Any]]:
         for kind, (lr, eps) in settings.items()
         if groups[kind]
     ]
+
+
+def memory_of_a_step(config: Config) -> tuple[str, str]:
+    """What a step of training asks memory for, and what helps where that is not there; for `errors.memory_of`."""
+    trainer, encoding = config.trainer, config.encoding
+    tables = f"encoding.log2_entries={encoding.log2_entries} with gradients and moments"
+    return (
+        f"a training step of trainer.samples_per_step={trainer.samples_per_step}, and {tables}",
+        "lower one of them, trainer.max_rays or trainer.patch_rays",
+    )
 
 
 def build_schedule(config: Config, objects: int = 1) -> Schedule:

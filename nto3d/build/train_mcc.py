@@ -16,7 +16,7 @@ from nto3d.config.single import FIRST_HELD_OUT, TrainMccConfig
 from nto3d.data.load import load_scene
 from nto3d.data.object_views import ObjectViews
 from nto3d.data.surfaces import scene_views
-from nto3d.errors import InputError
+from nto3d.errors import InputError, memory_of
 from nto3d.mcc.batches import Subject
 from nto3d.mcc.inputs import FEWEST
 from nto3d.mcc.model import Mcc, MccSizes
@@ -34,7 +34,10 @@ def build_network(config: TrainMccConfig, device: torch.device) -> Mcc:
     Raises:
         InputError: its sizes do not fit each other.
     """
-    return Mcc(network_sizes(config)).to(device)
+    network = config.network
+    asked = f"train_mcc.network.width={network.width} and decoder_width={network.decoder_width}"
+    with memory_of(asked, "lower them or the network's depths"):
+        return Mcc(network_sizes(config)).to(device)
 
 
 def network_sizes(config: TrainMccConfig) -> MccSizes:
@@ -61,9 +64,12 @@ def learnt_subjects(config: Config) -> list[Subject]:
     train = config.train_mcc
     subjects: list[Subject] = []
     for path in train.scenes:  # one at a time: its pictures are large
-        subjects += make_subjects([learnt_scene(path, config)], train)
+        with memory_of(f"train_mcc.downscale={train.downscale}, the pictures of {path}", "raise it"):
+            subjects += make_subjects([learnt_scene(path, config)], train)
     if train.objects:
-        subjects += make_subjects(learnt_objects(config), train)
+        asked = f"train_mcc.objects={train.objects} of train_mcc.views={train.views} at train_mcc.side={train.side}"
+        with memory_of(asked, "lower one of them, or train_mcc.surface_points"):
+            subjects += make_subjects(learnt_objects(config), train)
     return subjects
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from nto3d.config.schema import MaskUse, Reader, SceneConfig, SegmenterName
 from nto3d.data.dtu import read_dtu
 from nto3d.data.image import read_single
-from nto3d.errors import InputError
+from nto3d.errors import InputError, memory_of
 from nto3d.parsers.text import read_json_object
 from nto3d.types import Scene
 
@@ -22,6 +22,11 @@ def load_scene(config: SceneConfig, segmenter: SegmenterName = SegmenterName.pre
     Raises:
         InputError: the scene cannot be used (see `dtu.read_dtu`), or the folder holds another procedural scene.
     """
+    with memory_of(f"scene.downscale={config.downscale}, the pictures of {config.path}", "raise scene.downscale"):
+        return _load(config, segmenter)
+
+
+def _load(config: SceneConfig, segmenter: SegmenterName) -> Scene:
     path = Path(config.path)
     match config.reader:
         case Reader.dtu:

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from nto3d.build.model import build_model, build_optimizer, build_schedule
+from nto3d.build.model import build_model, build_optimizer, build_schedule, memory_of_a_step
 from nto3d.build.segmenter import build_features
 from nto3d.build.start import build_photometric, build_start
 from nto3d.config.io import to_dict
 from nto3d.config.schema import Config
 from nto3d.data.rays import RaySampler
+from nto3d.errors import memory_of
 from nto3d.export.visibility import Visibility
 from nto3d.geometry.exposure import Exposures
 from nto3d.pipeline.targets import Targets
@@ -124,7 +125,8 @@ class Training:
         objects = self.targets.objects
         schedule = build_schedule(self.config, 1 if objects is None else len(objects.names))
         logger = watch.training(STAGE, schedule.steps, self._start)
-        fit(self._objective, self._optimizer, schedule, logger, save, run_dir, self._start, self._scaler)
+        with memory_of(*memory_of_a_step(self.config)):
+            fit(self._objective, self._optimizer, schedule, logger, save, run_dir, self._start, self._scaler)
         self.seconds += time.perf_counter() - self._begun
 
     def _pictures(self) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import time
 
 import torch
 
-from nto3d.build.model import build_model, build_optimizer, build_schedule
+from nto3d.build.model import build_model, build_optimizer, build_schedule, memory_of_a_step
 from nto3d.build.start import build_start
 from nto3d.config.schema import Config, MaskUse
 from nto3d.data.rays import RaySampler
+from nto3d.errors import memory_of
 from nto3d.geometry.exposure import Exposures
 from nto3d.pipeline.watch import Watch
 from nto3d.stages.lift.objective import Lift
@@ -77,4 +78,5 @@ def train_lift(
     trainer = dataclasses.replace(config.trainer, steps=first + steps, decay=decay)
     schedule = build_schedule(dataclasses.replace(config, trainer=trainer))
     log = watch.training(title, schedule.steps, first)
-    fit(stage, optimizer, dataclasses.replace(schedule, image_every=0), log, start=first)
+    with memory_of(*memory_of_a_step(config)):
+        fit(stage, optimizer, dataclasses.replace(schedule, image_every=0), log, start=first)

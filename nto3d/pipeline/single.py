@@ -9,6 +9,7 @@ from nto3d.build.single import margin_of
 from nto3d.config.schema import Config
 from nto3d.depth.base import PointMap
 from nto3d.depth.outliers import without_outliers
+from nto3d.errors import memory_of
 from nto3d.mcc.inputs import SeenView, seen_view
 from nto3d.mcc.model import Mcc
 from nto3d.report.recording import Recording
@@ -55,4 +56,7 @@ def complete_target(
     if recording is not None:
         shown = mask & found.valid
         recording.points("seen", found.points[shown], image[shown], 0.25 * config.single.granularity * seen.scale)
-    return complete(model, seen, config.single, recording, told)
+    single = config.single
+    asked = f"single.granularity={single.granularity}, places between -{single.extent:g} and {single.extent:g}"
+    with memory_of(asked, f"raise it, or lower single.extent or single.batch={single.batch}"):
+        return complete(model, seen, single, recording, told)

@@ -18,7 +18,7 @@ from nto3d.build.train_mcc import (
 )
 from nto3d.config.io import to_dict
 from nto3d.config.schema import Config
-from nto3d.errors import InputError
+from nto3d.errors import InputError, memory_of
 from nto3d.mcc.batches import Subject
 from nto3d.mcc.model import Mcc
 from nto3d.mcc.weights import load_mcc, save_mcc
@@ -126,9 +126,10 @@ def _fit(
             },
         )
 
+    asked = f"train_mcc.batch={train.batch}, views of train_mcc.queries={train.queries} places a step"
     logger = RunLogger(run_dir, train.steps, start, config.logger.tensorboard, title="train_mcc")
     try:
-        with small_attention(next(model.parameters()).device):
+        with small_attention(next(model.parameters()).device), memory_of(asked, "lower one of them or the network"):
             fit(objective, optimizer, build_mcc_schedule(train), logger, save, run_dir, start, rates=RATES)
     finally:
         objective.close()

@@ -89,7 +89,13 @@ def test_a_broken_yaml_file_is_one_line(runs: Runs, capfd: pytest.CaptureFixture
         (InputError("image/000.png: expected 8 bit, got 16 bit"), "error: image/000.png: expected 8 bit, got 16 bit"),
         (OSError(28, "No space left on device", "runs/a/mesh.ply"), "error: runs/a/mesh.ply: No space left on device"),
         (PermissionError(13, "Permission denied", "here"), "error: here: Permission denied"),
-        (MemoryError(), "error: out of memory"),
+        (MemoryError(), "error: out of memory: lower"),
+        (
+            RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 3000000000 bytes."
+            ),
+            "error: out of memory, 3 GB at once: lower",
+        ),
     ],
 )
 def test_what_the_user_can_fix_is_one_line(
@@ -98,6 +104,7 @@ def test_what_the_user_can_fix_is_one_line(
     runs.act = failing(error)
     assert main([]) == 2
     assert one_error_line(capfd).startswith(line)
+    assert not Path("runs/sample").is_dir() or not any(Path("runs/sample").iterdir())
 
 
 def test_a_bug_keeps_its_traceback(runs: Runs, capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from nto3d.config.schema import ExportConfig, MeshFormat
-from nto3d.errors import InputError
+from nto3d.errors import InputError, memory_of
 from nto3d.export.mesh_io import write_mesh, write_meshes
 from nto3d.export.visibility import Visibility
 from nto3d.geometry.hull import cell_centers
@@ -154,7 +154,8 @@ def extract_all(
     Raises:
         InputError: there is no surface.
     """
-    if objects is None:
-        return extract_mesh(model, world_from_normalized, config, visibility), {}
-    meshes = extract_objects(model, world_from_normalized, config, objects)
-    return joined(list(meshes.values())), meshes
+    with memory_of(f"export.resolution={config.resolution}, cells along the mesh's longest side", "lower it"):
+        if objects is None:
+            return extract_mesh(model, world_from_normalized, config, visibility), {}
+        meshes = extract_objects(model, world_from_normalized, config, objects)
+        return joined(list(meshes.values())), meshes
