@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
+from nto3d.cli import guarded  # noqa: E402
 from nto3d.data.synthetic import RECIPES, make_scene  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 
@@ -58,4 +59,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

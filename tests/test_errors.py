@@ -41,9 +41,9 @@ def test_every_allocator_s_error_names_the_key_and_the_size(allocate: object) ->
 
 
 def test_the_innermost_name_counts_and_a_size_may_be_missing() -> None:
-    with pytest.raises(InputError, match=r"^inner: there is not enough memory for it; less$"):
-        with memory_of("outer", "more"), memory_of("inner", "less"):
-            raise MemoryError
+    words = r"^inner: there is not enough memory for it; less$"
+    with pytest.raises(InputError, match=words), memory_of("outer", "more"), memory_of("inner", "less"):
+        raise MemoryError
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from nto3d.config.check import cores
 from nto3d.config.schema import Backend, Config
 from nto3d.errors import InputError
 
@@ -24,18 +24,13 @@ def build_device(config: Config) -> torch.device:
         InputError: the device does not exist, or the backend cannot run on it.
     """
     _keep_freed_memory()
-    torch.set_num_threads(config.threads or _cores())
+    torch.set_num_threads(config.threads or cores())
     torch.manual_seed(config.seed)
     np.random.seed(config.seed % 2**32)  # noqa: NPY002, for libraries that draw from the global state
     device = named_device("device", config.device)
     if config.encoding.backend is Backend.tcnn and device.type != "cuda":
         raise InputError("encoding.backend: tcnn needs a CUDA device; use encoding=warp on the CPU")
     return device
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def named_device(key: str, name: str) -> torch.device:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from typing import Any
 
 from nto3d.config.schema import Config, MaskUse, Mode, Reader, SegmenterName, ViewerName
@@ -10,11 +12,11 @@ from nto3d.config.single import FIRST_HELD_OUT, Precision, TrainMccConfig
 from nto3d.errors import InputError
 
 _BIG = 1e9
+PER_CORE = 4  # threads, at most: more of them only wait for each other
 
 # key: (least, most) value, both allowed; keys that may be null are skipped when they are
 _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
-    "threads": (1, 1024),
     "scene.downscale": (1, 64),
     "scene.seed": (0, 2**32 - 1),
     "scene.view": (0, 1_000_000),
@@ -153,8 +155,23 @@ def validate(config: Config) -> None:
         # written so that NaN, which compares false with everything, does not pass
         if value is not None and not least <= value <= most:
             raise InputError(f"{key}: expected a number from {least:g} to {most:g}, got {value}")
+    if config.threads is not None and not 1 <= config.threads <= most_threads():
+        raise InputError(
+            f"threads: expected a number from 1 to {most_threads()}, {PER_CORE} for each of the {cores()} cores here, "
+            f"got {config.threads}"
+        )
     _check_names(config)
     _check_together(config)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def most_threads() -> int:
+    """The most threads that a run may ask for on this machine."""
+    return PER_CORE * cores()
 
 
 def get_value(config: object, key: str) -> Any:

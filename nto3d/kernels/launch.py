@@ -8,7 +8,8 @@ CPU there is one item a thread. Threads never write to the same memory, so the r
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,41 @@ SMALLEST_WORK = 4096  # evaluations below which a second thread is not worth wak
 
 @functools.cache
 def start() -> None:
-    """Initialise Warp once (it compiles kernels into a cache on first use)."""
-    wp.init()
+    """Initialise Warp once (it compiles kernels into a cache on first use).
+
+    Where there is no CUDA nobody has asked for it (`build.device` refuses who does), and what Warp's library prints of
+    that on stderr is left out; everything else it prints stays.
+    """
+    if torch.cuda.is_available():
+        wp.init()
+        return
+    for line in _printed(wp.init).splitlines(keepends=True):
+        if not line.startswith(b"Warp CUDA"):
+            os.write(2, line)
+
+
+def _printed(call: Callable[[], None]) -> bytes:
+    """Calls, and returns what meanwhile is written to the process's stderr, by compiled code, too."""
+    try:
+        before = os.dup(2)
+    except OSError:  # it is closed
+        call()
+        return b""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)  # more than a pipe holds is lost; waiting for a reader would be for ever
+    os.dup2(writing, 2)
+    try:
+        call()
+    finally:
+        os.dup2(before, 2)
+        os.close(writing)
+        os.close(before)
+        with os.fdopen(reading, "rb") as pipe:
+            text = pipe.read()
+    return text
+
+
+start()  # here, as arrays and structs would do it without being asked
 
 
 @functools.cache

@@ -24,6 +24,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 import nto3d
+from nto3d.config.check import most_threads
 from nto3d.config.io import CONFIG_ERRORS, explain, parse_overrides, to_config, to_dict
 from nto3d.config.renamed import with_present_names
 from nto3d.config.schema import Config
@@ -135,6 +136,8 @@ def load_run_config(run_dir: Path, overrides: Sequence[str] = ()) -> Config:
             raise InputError(f"{path}: {explain(error)}") from error
     assert isinstance(config, DictConfig)
     config.output = str(run_dir)
+    if isinstance(config.threads, int):  # of a machine with more cores, perhaps
+        config.threads = min(config.threads, most_threads())
     for override in parse_overrides(overrides):
         try:
             OmegaConf.update(config, override.key_or_group, override.value())

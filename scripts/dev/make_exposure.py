@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:  # run as a file, the package is not on the path
     sys.path.insert(0, str(ROOT))
 
+from nto3d.cli import guarded  # noqa: E402
 from nto3d.errors import InputError  # noqa: E402
 from nto3d.trials.exposure import copy_scene  # noqa: E402
 
@@ -39,4 +40,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

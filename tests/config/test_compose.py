@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import MISSING
 
-from nto3d.config.check import validate
+from nto3d.config.check import cores, validate
 from nto3d.config.compose import CONFIG_FOLDER
 from nto3d.config.io import CONFIG_ERRORS, explain, flatten, parse_options, register, to_config, to_dict
 from nto3d.config.schema import Backend, Config, MaskUse, Reader, SegmenterName
@@ -16,6 +16,8 @@ from nto3d.errors import InputError
 from tests.helpers import ROOT
 
 OPTIONS = sorted(path.relative_to(CONFIG_FOLDER) for path in CONFIG_FOLDER.glob("*/*.yaml"))
+
+CORES = cores()
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +124,7 @@ def test_a_bad_key_or_type_fails_in_one_line_that_names_it(override: str, words:
         ("export.resolution=1", ["export.resolution", "got 1"]),
         ("device=gpu", ["device", "cuda:N", "gpu"]),
         ("threads=0", ["threads", "got 0"]),
+        (f"threads={4 * CORES + 1}", [f"threads: expected a number from 1 to {4 * CORES}", f"got {4 * CORES + 1}"]),
         ("scene.name=a/b", ["scene.name", "a/b"]),
         ("scene.path=''", ["scene.path", "expected a path"]),
         ("scene.test_views=[1,1]", ["scene.test_views", "[1, 1]"]),

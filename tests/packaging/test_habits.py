@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from nto3d.config.schema import MeshFormat, Mode, Reader, SegmenterName
+from nto3d.config.single import DepthSource
 from tests.helpers import ROOT
 
 
@@ -48,3 +50,23 @@ def test_the_recipes_name_files_that_are_there() -> None:
         assert "NAME" in name or (ROOT / name).exists(), name
     for name in re.findall(r"`((?:data|geometry|segment|config|runs|stages|depth)/[\w./-]+\.py)`", text):
         assert (ROOT / "nto3d" / name).exists(), name
+
+
+def test_every_script_is_a_program() -> None:
+    for path in sorted((ROOT / "scripts").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        end = text[text.rindex("\nif __name__") :] if "\nif __name__" in text else ""
+        assert re.search(r"sys\.exit\(guarded\(main(, sys\.argv\[1:\])?\)\)\n$", end), f"{path}: no program"
+        name = f"scripts/{path.relative_to(ROOT / 'scripts').as_posix()}"
+        assert name in text.partition('"""\n')[0], f"{path}: its help does not say how it is called"
+
+
+def test_what_is_planned_is_not_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    planned = re.search(r"Planned, not there yet:\n\n(.*?)\n\n", text, re.DOTALL)
+    assert planned is not None
+    there = [*Reader, *SegmenterName, *MeshFormat, *DepthSource, *Mode]
+    for kind in there:
+        assert not re.search(rf"\b{kind.value}\b", planned[1], re.IGNORECASE), kind
+    readers = {path.stem for path in (ROOT / "nto3d" / "data").glob("*.py")}
+    assert not readers & {word.lower() for word in re.findall(r"\w+", planned[1])}

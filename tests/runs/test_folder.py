@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from nto3d.cli import main
-from nto3d.runs.folder import unclaim
+from nto3d.config.check import most_threads
+from nto3d.config.compose import compose_config
+from nto3d.errors import InputError
+from nto3d.runs.folder import load_run_config, unclaim, write_run_config
 
 MISSING = ("trainer=smoke", "scene=dtu", "scene.path=gone", "output=mine")
 
@@ -58,3 +61,13 @@ def test_what_lifts_of_objects_left_is_taken_away(tmp_path: Path) -> None:
     (tmp_path / "run" / "objects" / "cup" / "notes.md").write_text("mine")
     unclaim(tmp_path / "run")
     assert (tmp_path / "run" / "objects" / "cup" / "notes.md").read_text() == "mine"
+
+
+def test_a_run_of_a_machine_with_more_cores_can_be_read(tmp_path: Path) -> None:
+    config = compose_config(["scene=sample"])
+    config.threads = most_threads() + 1
+    write_run_config(tmp_path, config)
+    assert load_run_config(tmp_path).threads == most_threads()
+    assert load_run_config(tmp_path, ["threads=1"]).threads == 1
+    with pytest.raises(InputError, match="threads: expected a number from 1"):
+        load_run_config(tmp_path, [f"threads={most_threads() + 1}"])

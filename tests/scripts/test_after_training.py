@@ -51,4 +51,4 @@ def test_pictures_of_a_mesh_stand_side_by_side(
     assert capfd.readouterr().out == f"{out}\n"
     assert cv2.imread(str(out)).shape == (40, 80, 3)
     assert script("view_mesh", TRUTH, "frames=0") == 2
-    assert capfd.readouterr().err.startswith("error: expected frames, size and downscale of at least 1")
+    assert capfd.readouterr().err.startswith("error: frames: expected a number from 1 to 360, got 0")

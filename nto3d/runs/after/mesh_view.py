@@ -15,6 +15,8 @@ from nto3d.export.mesh_io import read_mesh
 from nto3d.report.shade import Shading, guess_up, shade_mesh, turntable
 from nto3d.types import ByteArray
 
+MOST = {"frames": 360, "size": 4096, "downscale": 64}
+
 
 @dataclass
 class Options:
@@ -40,8 +42,12 @@ def read_options(argv: Sequence[str]) -> Options:
     options = parse_options(Options, argv)
     if not options.mesh:
         raise InputError("mesh is missing: give it as mesh=FILE")
-    if min(options.frames, options.size, options.downscale) < 1 or (options.up is not None and len(options.up) != 3):
-        raise InputError("expected frames, size and downscale of at least 1 and up=[x,y,z]")
+    for key, most in MOST.items():
+        if not 1 <= getattr(options, key) <= most:
+            raise InputError(f"{key}: expected a number from 1 to {most}, got {getattr(options, key)}")
+    up = options.up
+    if up is not None and not (len(up) == 3 and np.isfinite(up).all() and np.linalg.norm(up) > 0):
+        raise InputError(f"up: expected a direction x, y, z that is not 0, got {up}")
     if options.view is not None and options.scene is None:
         raise InputError("view: needs scene=FOLDER")
     return options

@@ -8,8 +8,9 @@ from enum import IntEnum
 import numpy as np
 import warp as wp
 
-wp.config.log_level = wp.LOG_ERROR  # Warp prints its devices otherwise
-wp.init()
+from nto3d.kernels.launch import start
+
+start()
 
 Rgb = tuple[float, float, float]
 
