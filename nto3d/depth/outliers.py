@@ -20,8 +20,10 @@ from nto3d.types import BoolArray, FloatArray
 
 RIM, RIM_SHARE = 5, 0.01  # pixels of the rim: so many, and this share of the mask's side
 NOISE = 0.005  # share of the pixels that bridges no gap
-GAP = 0.3  # sizes beyond the body from which on a point is none of the target, ...
-PART_GAP = 1.5  # ... or of a part of the target that lies apart: flat, and wider than the rim
+GAP, SURE = 0.3, 1.0  # sizes beyond the body from which on a point is none of the target: if it goes on beside the
+# mask, and wherever it is
+PART_GAP = 1.5  # the same of a part of the target that lies apart, flat and wider than the rim
+ALIKE = 0.5  # share of its way from the body by which a point may differ from what it goes on to
 SMOOTH, STEEP = 0.1, 0.6  # sizes between neighbours that hang together: anyhow, and along a slope
 BEND = 2.0  # a slope may become so many times as steep from one pixel to the next, and hang together
 FEWEST = 16  # points to judge by
@@ -31,9 +33,10 @@ _STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 def outliers(found: PointMap, mask: BoolArray) -> BoolArray:
     """Which points of a target are none of it, [H, W].
 
-    A point is left out that lies before or behind the body by more than GAP sizes, unless it hangs together with the
-    target: pixel by pixel on the way out from the mask's inside, in small steps or along a slope (a table that recedes,
-    however far). Parts of the target that lie apart in depth are kept up to PART_GAP, if they are more than a rim.
+    A point is left out that lies before or behind the body by more than GAP sizes, if what hangs together with it goes
+    on beside the mask; or by more than SURE, wherever it is. It stays if it hangs together with the target: pixel by
+    pixel on the way out from the mask's inside, in small steps or along a slope (a table that recedes, however far).
+    Parts of the target that lie apart in depth are kept up to PART_GAP, if they are more than a rim.
 
     Args:
         found: the picture's points. mask: [H, W], the target.
@@ -43,15 +46,15 @@ def outliers(found: PointMap, mask: BoolArray) -> BoolArray:
     if np.count_nonzero(known) < FEWEST:
         return apart
     (top, left), (bottom, right) = (ends(np.nonzero(mask), axis=1) for ends in (np.min, np.max))
-    box = slice(top, bottom + 1), slice(left, right + 1)
-    around = np.pad(mask, 1, mode="edge")[top : bottom + 3, left : right + 3]
-    apart[box] = _outliers(found.points[box], known[box], _inwards(around)[1:-1, 1:-1])
+    box = slice(max(top - 1, 0), bottom + 2), slice(max(left - 1, 0), right + 2)
+    apart[box] = _outliers(found.points[box], found.valid[box], mask[box])
     return apart
 
 
-def _outliers(points: FloatArray, known: BoolArray, inwards: FloatArray) -> BoolArray:
-    """The same of points [H, W, 3] of which some are known, [H, W]. inwards: [H, W], of `_inwards`."""
-    depth = np.log(np.where(known, points[..., 2], 1.0).astype(np.float64))
+def _outliers(points: FloatArray, valid: BoolArray, mask: BoolArray) -> BoolArray:
+    """The same of the part of a picture that holds the target: points [H, W, 3], where there are some, and the mask."""
+    known, inwards = mask & valid, _inwards(mask)
+    depth = np.log(np.where(valid, points[..., 2], np.inf).astype(np.float64))
     size = _size(points[known].astype(np.float64))
     width = RIM + RIM_SHARE * np.count_nonzero(inwards) ** 0.5
     inner = inwards >= min(width, float(np.median(inwards[known])))
@@ -59,7 +62,26 @@ def _outliers(points: FloatArray, known: BoolArray, inwards: FloatArray) -> Bool
     beyond = np.maximum(low - depth, depth - high)
     part = (inwards > width) & (beyond <= PART_GAP * size) & _flat(np.where(known, depth, np.inf), SMOOTH * size)
     apart = known & (beyond > GAP * size) & ~part
-    return _not_joined(depth, inwards, known & ~apart, apart, size) if apart.any() else apart
+    if not apart.any():
+        return apart
+    apart = _not_joined(np.where(known, depth, 0.0), inwards, known & ~apart, apart, size)
+    return apart & ((beyond > SURE * size) | _going_on(apart, depth, mask, beyond))
+
+
+def _going_on(apart: BoolArray, depth: FloatArray, mask: BoolArray, beyond: FloatArray) -> BoolArray:
+    """Which pixels apart from the target go on beside the mask, [H, W]: most that touch its border, piece by piece."""
+    pieces, count = ndimage.label(apart, np.ones((3, 3)))
+    touching, going = np.zeros(count + 1), np.zeros(count + 1)
+    padded, inside = np.pad(depth, 1), np.pad(mask, 1, constant_values=True)  # nothing lies beside the picture
+    height, width = mask.shape
+    for down, right in _STEPS:
+        near = slice(1 + down, 1 + down + height), slice(1 + right, 1 + right + width)
+        border = apart & ~inside[near]
+        same = border & (np.abs(padded[near] - np.where(apart, depth, 0.0)) < ALIKE * beyond)
+        touching += np.bincount(pieces[border], minlength=count + 1)
+        going += np.bincount(pieces[same], minlength=count + 1)
+    found: BoolArray = ((touching > 0) & (going > 0.5 * touching))[pieces]
+    return found
 
 
 def _flat(depth: FloatArray, step: float) -> BoolArray:
@@ -71,10 +93,10 @@ def _flat(depth: FloatArray, step: float) -> BoolArray:
 
 
 def _inwards(mask: BoolArray) -> FloatArray:
-    """Pixels from the mask's border, [H, W], 0 beside it, infinite where there is none."""
+    """Pixels from the mask's border, [H, W], 0 beside it, infinite where there is none; the picture's border is none."""
     if mask.all():
         return np.full(mask.shape, np.inf)
-    away: FloatArray = ndimage.distance_transform_edt(mask)
+    away: FloatArray = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
     return away
 
 

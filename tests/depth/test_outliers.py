@@ -92,6 +92,15 @@ def test_a_part_that_lies_apart_is_kept_but_no_rim_as_deep() -> None:
     assert np.array_equal(outliers(found, wide), wide & ~MASK)
 
 
+@pytest.mark.parametrize("wall", [np.inf, 3.4, 20.0])
+def test_a_thin_leg_behind_the_body_is_no_spill(wall: float) -> None:
+    leg = (np.abs(X - 70) < 2) & (Y > 60) & (Y < 92) & ~MASK  # deeper than the body by half of the target's size
+    depth = np.where(MASK, BALL, np.where(leg, 2.6, wall))
+    assert not outliers(back_project(depth, INTRINSICS), MASK | leg).any()
+    going_on = np.where(MASK, BALL, 2.6)
+    assert np.array_equal(outliers(back_project(going_on, INTRINSICS), MASK | leg), leg)
+
+
 def test_where_nothing_is_known_nothing_is_left_out() -> None:
     few = MASK & (np.cumsum(MASK).reshape(MASK.shape) < 10)
     assert not outliers(back_project(np.where(Y % 2 == 0, BALL, 90.0), INTRINSICS), few).any()
