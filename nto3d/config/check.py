@@ -212,6 +212,10 @@ def _check_together(config: Config) -> None:
         )
     if config.scene.reader is Reader.image and config.mode is not Mode.single:
         raise InputError(f"scene: expected many posed pictures for mode={config.mode.value}, got one: pass mode=single")
+    if config.scene.mask is not None and config.scene.reader is not Reader.image:
+        raise InputError(
+            f"scene.mask: expected scene=image with it, got {config.scene.mask}: the masks of a scene lie in its folder"
+        )
     if config.prompts.text is not None and config.segmenter.name is not SegmenterName.hf:
         raise InputError(
             f"prompts.text: segmenter={config.segmenter.name.value} cannot read text, expected segmenter=hf with SAM 3 "

@@ -93,7 +93,7 @@ def _flat(depth: FloatArray, step: float) -> BoolArray:
 
 
 def _inwards(mask: BoolArray) -> FloatArray:
-    """Pixels from the mask's border, [H, W], 0 beside it, infinite where there is none; the picture's border is none."""
+    """Pixels from the mask's border, [H, W], 0 beside it, infinite where none is; the picture's border is none."""
     if mask.all():
         return np.full(mask.shape, np.inf)
     away: FloatArray = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]

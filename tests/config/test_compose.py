@@ -131,6 +131,7 @@ def test_a_bad_key_or_type_fails_in_one_line_that_names_it(override: str, words:
         ("scene.test_views=[-1]", ["scene.test_views", "[-1]"]),
         ("seed=-1", ["seed", "got -1"]),
         ("evaluate.fscore_threshold=2", ["evaluate.fscore_threshold", "got 2"]),
+        ("scene.mask=mask.png", ["scene.mask", "expected scene=image"]),
         ("segmenter.model=''", ["segmenter.model", "expected a path"]),
         ("prompts.text=cup", ["prompts.text", "segmenter=grabcut cannot read text", "segmenter=hf"]),
         ("prompts.text=' '", ["prompts.text", "expected a noun"]),

@@ -9,6 +9,7 @@ from PIL import Image
 from nto3d.data.images import (
     common_size,
     picture_size,
+    read_depth,
     read_image,
     read_images,
     read_mask,
@@ -165,3 +166,11 @@ def test_many_images_and_their_sizes(tmp_path: Path) -> None:
         read_images(files, 1)
     with pytest.raises(InputError, match=r"1\.png: expected 3 x 2 pixels like its picture, got a mask of 3 x 1"):
         read_masks(files, 1, (2, 3))
+
+
+def test_the_largest_number_of_a_depth_picture_is_unknown_where_it_stands_apart(tmp_path: Path) -> None:
+    steps = np.array([[0, 900, 65535], [1000, 1100, 65535]], dtype=np.uint16)
+    Image.fromarray(steps).save(tmp_path / "depth.png")
+    np.testing.assert_allclose(read_depth(tmp_path / "depth.png", 0.1), [[0, 90, 0], [100, 110, 0]])
+    Image.fromarray(np.where(steps == 900, 65500, steps).astype(np.uint16)).save(tmp_path / "depth.png")
+    np.testing.assert_allclose(read_depth(tmp_path / "depth.png", 1), [[0, 65500, 65535], [1000, 1100, 65535]])
