@@ -7,17 +7,12 @@ Exit codes: 0 done, 1 a bug (with its traceback), 2 something the user can fix (
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fnmatch
 import os
 import shlex
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import hydra
@@ -31,23 +26,14 @@ from nto3d.config.bundled import config_folder
 from nto3d.config.io import (
     CONFIG_ERRORS,
     explain,
-    flatten,
-    parse_overrides,
     register,
     to_config,
-    to_dict,
 )
 from nto3d.config.schema import Config
 from nto3d.config.usage import help_text, program
 from nto3d.errors import InputError, Interrupted, asked_for, out_of_memory
-from nto3d.runs.folder import CHECKPOINT_NAME, claim, load_run_config, unclaim, write_run_info
-
-# What may differ when a run goes on: none of it changes what is learnt
-RESUME_KEYS = (
-    *("evaluate.*", "export.*", "logger.*", "viewer.*", "device", "threads", "scene.path"),
-    *("trainer.checkpoint_every", "trainer.log_every", "trainer.image_every"),
-    *("train_mcc.cache", "train_mcc.checkpoint_every", "train_mcc.log_every"),
-)
+from nto3d.runs.owner import refuse_taken
+from nto3d.runs.start import go_on, start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,13 +107,16 @@ def _main(argv: list[str]) -> int:
     resumed: list[str] = [override for override in overrides if override.partition("=")[0] == "resume"]
     resumed = [override for override in resumed if override not in ("resume=null", "resume=")]
     if not resumed:
+        if not options:
+            for output in (override.partition("=")[2] for override in overrides if override.startswith("output=")):
+                refuse_taken(Path(output.strip("'\"")), "output")  # before anything that takes its time
         return _compose_and_run(argv, overrides)
     if options:
         raise InputError(f"{options[0]}: cannot be used together with resume")
     if len(resumed) > 1:
         raise InputError(f"resume: expected one run folder, got {len(resumed)}")
     others = [override for override in overrides if override != resumed[0]]
-    _execute(resume_config(Path(resumed[0].partition("=")[2].strip("'\"")), others), argv, fresh=False)
+    go_on(Path(resumed[0].partition("=")[2].strip("'\"")), others, argv)
     return 0
 
 
@@ -144,31 +133,6 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
         raise InputError(f"{unknown[0]}: not understood ({hint})")
     overrides = [str(argument) for argument in known.overrides]
     return overrides, [argument for argument in argv if argument not in overrides]
-
-
-def resume_config(run_dir: Path, overrides: Sequence[str]) -> Config:
-    """The configuration with which the run in `run_dir` goes on: its own, with harmless overrides (`RESUME_KEYS`).
-
-    Raises:
-        InputError: there is no run or no checkpoint, or an override would change what is learnt.
-    """
-    own = load_run_config(run_dir)
-    if not (run_dir / CHECKPOINT_NAME).is_file():
-        raise InputError(f"{run_dir}: cannot go on, it holds no {CHECKPOINT_NAME}; start the run again")
-    stored = flatten(to_dict(own))
-    for override in parse_overrides(overrides):
-        key = override.key_or_group
-        if key == "experiment" or (key in to_dict(own) and key not in stored):
-            raise InputError(f"{key}={override.value()}: a group cannot be chosen with resume, the run keeps its own")
-        if key in stored and not any(fnmatch.fnmatchcase(key, pattern) for pattern in RESUME_KEYS):
-            changed = flatten(to_dict(load_run_config(run_dir, [str(override.input_line)])))
-            if key == "output" or changed[key] != stored[key]:
-                raise InputError(
-                    f"{key}={override.value()}: the checkpoint was made with {stored[key]}, which resume keeps"
-                )
-    config = load_run_config(run_dir, overrides)
-    config.output, config.resume = str(run_dir), str(run_dir)
-    return config
 
 
 def _compose_and_run(argv: list[str], overrides: list[str]) -> int:
@@ -192,7 +156,7 @@ def _compose_and_run(argv: list[str], overrides: list[str]) -> int:
             return
         number = int(HydraConfig.get().job.num)
         print(f"sweep job {number}: {' '.join(HydraConfig.get().overrides.task)}", file=sys.stderr)
-        code = _report(lambda: _execute(to_config(tree), argv, fresh=True))
+        code = _report(lambda: start(to_config(tree), argv))
         if code and os.getpid() != process:  # a launcher's worker: only an exception gets back to the sweep
             raise InputError(f"sweep job {number} failed")
         if code:
@@ -202,7 +166,7 @@ def _compose_and_run(argv: list[str], overrides: list[str]) -> int:
     for outcome in single:
         if isinstance(outcome, Exception):
             raise outcome
-        _execute(outcome, argv, fresh=True)
+        start(outcome, argv)
     if failures:
         numbers = ", ".join(str(number) for number, _ in failures)
         print(f"error: sweep jobs that failed: {numbers}", file=sys.stderr)
@@ -225,46 +189,3 @@ def _call_hydra(task: Callable[[DictConfig], None], argv: list[str]) -> None:
         raise InputError(str(error)) from error
     finally:
         sys.argv = program
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a run like Ctrl-C, so that it cleans up behind itself."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _execute(config: Config, argv: Sequence[str], fresh: bool) -> None:
-    from nto3d.runs.dispatch import run  # here, so that --help and errors in the configuration need no torch
-    from nto3d.training.log import set_up_logging
-
-    output = Path(config.output)
-    if fresh:
-        claim(output, config)
-    try:
-        write_run_info(output, [*program().split(), *argv], fresh)
-        set_up_logging(output)
-        with _terminable():
-            run(config)
-    except (Exception, KeyboardInterrupt) as stop:
-        if not isinstance(stop, (InputError, OSError, KeyboardInterrupt)) and not out_of_memory(stop):
-            raise  # a bug: what it left may tell
-        saved = (output / CHECKPOINT_NAME).is_file()
-        if fresh and not saved:
-            with contextlib.suppress(OSError):  # the error that led here says more
-                unclaim(output)
-        if isinstance(stop, KeyboardInterrupt) and not isinstance(stop, Interrupted) and saved:
-            raise Interrupted(output) from stop
-        raise
-    finally:
-        set_up_logging(None)

@@ -22,6 +22,7 @@ import numpy as np
 
 from nto3d.config.schema import ViewerName
 from nto3d.errors import InputError
+from nto3d.files import open_temporary
 from nto3d.types import BoolArray, ByteArray, FloatArray, Mesh, Prompts
 
 if TYPE_CHECKING:
@@ -90,11 +91,12 @@ class RerunRecording(Recording):
         import rerun  # only where wanted: it is large
 
         self._rerun = rerun
-        self._path, self._temporary = path, path.with_name(f".{path.name}.tmp")
+        self._path, self._temporary = path, open_temporary(path)
         self._stream = rerun.RecordingStream(application)
         try:
             self._stream.save(self._temporary)
         except (OSError, RuntimeError, ValueError) as error:
+            self._temporary.unlink(missing_ok=True)
             raise InputError(f"cannot write {path}: {error}") from error
         self._stream.log("/", rerun.ViewCoordinates.RDF, static=True)
         self._masks: dict[str, BoolArray] = {}

@@ -8,6 +8,7 @@ which holds what a lift leaves, for each of them. Of viewer=rerun: recording.rrd
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import platform
@@ -25,11 +26,11 @@ from omegaconf import DictConfig, OmegaConf
 
 import nto3d
 from nto3d.config.check import most_threads
-from nto3d.config.io import CONFIG_ERRORS, explain, parse_overrides, to_config, to_dict
+from nto3d.config.io import CONFIG_ERRORS, explain, flatten, parse_overrides, to_config, to_dict
 from nto3d.config.renamed import with_present_names
-from nto3d.config.schema import Config
+from nto3d.config.schema import Config, Mode
 from nto3d.errors import InputError
-from nto3d.files import write_atomic
+from nto3d.files import remove_temporaries, write_atomic
 from nto3d.parsers.guard import parsing
 from nto3d.parsers.text import read_json, read_json_object, read_yaml
 from nto3d.training.log import LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME
@@ -37,7 +38,7 @@ from nto3d.training.log import LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME
 CONFIG_NAME = "config.yaml"
 CHECKPOINT_NAME = "checkpoint.pt"
 INFO_NAME = "run.json"
-METRICS_NAME = "metrics.json"
+METRICS_NAME = "metrics.json"  # written last
 RECORDING_NAME = "recording.rrd"
 LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv", "lift/hidden"
 ROUND_NAMES = "round_*"  # folders in LIFT_NAME
@@ -52,46 +53,93 @@ _WRITTEN = (
 )
 _OBJECT_MESHES = "mesh_*"
 # Of a run without a checkpoint, mode=single
-_RESULTS = ("points.ply", "mesh.ply", "mesh.obj", "mesh.glb", "metrics.json", "report.html")
+_RESULTS = ("points.ply", "mesh.ply", "mesh.npz", "mesh.obj", "mesh.glb", METRICS_NAME, "report.html")
+# What was worth a run's time; without a checkpoint beside it somebody has removed that, and may want to keep these
+_WORTH_KEEPING = (
+    *(*_RESULTS, _OBJECT_MESHES, "features.*", "mcc.safetensors", ROUNDS_NAME, f"{MASKS_NAME}/*"),
+    f"{OBJECTS_NAME}/*/{MASKS_NAME}/*",
+)
+# What may differ when a run goes on, or starts again: none of it changes what is learnt
+RESUME_KEYS = (
+    *("evaluate.*", "export.*", "logger.*", "viewer.*", "device", "threads", "scene.path"),
+    *("trainer.checkpoint_every", "trainer.log_every", "trainer.image_every"),
+    *("train_mcc.cache", "train_mcc.checkpoint_every", "train_mcc.log_every"),
+)
 
 
-def claim(run_dir: Path, config: Config) -> None:
+def claim(run_dir: Path, config: Config, killed: bool = False) -> bool:
     """Makes the folder of a fresh run and writes its config.yaml.
 
+    Args:
+        killed: whether the last owner of the folder was, see `runs.owner`.
+
+    Returns:
+        Whether the same run was stopped there before its first checkpoint; what that left is removed.
+
     Raises:
-        InputError: the folder holds a run already (it is left alone) or cannot be written.
+        InputError: the folder holds another run (it is left alone) or cannot be written.
     """
-    if (run_dir / CONFIG_NAME).exists() or (run_dir / CHECKPOINT_NAME).exists():
+    again = stopped_early(run_dir, killed)
+    if again:
+        _check_same(load_run_config(run_dir), config)
+        unclaim(run_dir, (INFO_NAME,))
+    elif (run_dir / CONFIG_NAME).exists() or (run_dir / CHECKPOINT_NAME).exists():
         go_on = f"go on with resume={run_dir} or " if (run_dir / CHECKPOINT_NAME).exists() else ""
         raise InputError(f"output: {run_dir} already holds a run; {go_on}choose another output")
-    for name in (*_WRITTEN, *_RESULTS, *(path.name for path in run_dir.glob(_OBJECT_MESHES))):
-        if (run_dir / name).exists():  # it would be overwritten, or removed when the start fails
-            raise InputError(f"output: expected a folder without a run's files, but {run_dir} holds {name}")
+    else:
+        for name in (*_WRITTEN, *_RESULTS, *(path.name for path in run_dir.glob(_OBJECT_MESHES))):
+            if (run_dir / name).exists():  # it would be overwritten, or removed when the start fails
+                raise InputError(f"output: expected a folder without a run's files, but {run_dir} holds {name}")
+        remove_leftovers(run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"output: cannot make the folder {run_dir}: {error.strerror}") from error
     try:
         write_run_config(run_dir, config)
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         unclaim(run_dir)
         raise
+    return again
 
 
-def unclaim(run_dir: Path) -> None:
-    """A run that stopped before its first checkpoint leaves its folder as it was, ready for the next try."""
-    files = (
-        CONFIG_NAME,
-        INFO_NAME,
-        LOG_NAME,
-        SCALARS_NAME,
-        ROUNDS_NAME,
-        RECORDING_NAME,
-        f"{LIFT_NAME}/{SCALARS_NAME}",
-        CONFIDENCE_NAME,
-        *_RESULTS,
-    )
-    for name in files:
+def stopped_early(run_dir: Path, killed: bool) -> bool:
+    """Whether a run of this program was stopped before its first checkpoint, and left nothing that is worth keeping.
+
+    Args:
+        killed: see `claim`. Of mode=single, which has no checkpoint, the results are made again if it was.
+    """
+    known = killed or (run_dir / INFO_NAME).is_file()
+    if not known or not (run_dir / CONFIG_NAME).is_file() or (run_dir / CHECKPOINT_NAME).exists():
+        return False
+    try:
+        unfinished = killed and load_run_config(run_dir).mode is Mode.single
+    except InputError:
+        return False
+    return not any(any(run_dir.glob(name)) for name in ((METRICS_NAME,) if unfinished else _WORTH_KEEPING))
+
+
+def _check_same(stored: Config, config: Config) -> None:
+    """A run starts again with what it was started with first."""
+    old, new = flatten(to_dict(stored)), flatten(to_dict(config))
+    for key, value in new.items():
+        free = ("output", "resume", *RESUME_KEYS)
+        if old[key] != value and not any(fnmatch.fnmatchcase(key, pattern) for pattern in free):
+            raise InputError(
+                f"output: {config.output} holds a run with {key}={old[key]}, not {value}, stopped before its first"
+                f" checkpoint: remove the folder (nothing was learnt), resume={config.output}, or choose another output"
+            )
+
+
+def unclaim(run_dir: Path, keep: Sequence[str] = ()) -> None:
+    """A run that stopped before its first checkpoint leaves its folder as it was, ready for the next try.
+
+    Args:
+        keep: names of files that stay.
+    """
+    remove_leftovers(run_dir)
+    files = (LOG_NAME, SCALARS_NAME, ROUNDS_NAME, RECORDING_NAME, f"{LIFT_NAME}/{SCALARS_NAME}", CONFIDENCE_NAME)
+    for name in (*files, *_RESULTS):
         (run_dir / name).unlink(missing_ok=True)
     pictures = [f"{name}/*.png" for name in (MASKS_NAME, HIDDEN_NAME, f"{LIFT_NAME}/{ROUND_NAMES}")]
     patterns = (*pictures, f"{TENSORBOARD_NAME}/**/events.out.tfevents.*")
@@ -101,9 +149,20 @@ def unclaim(run_dir: Path) -> None:
             path.unlink()
     own = [run_dir / name for name in (TENSORBOARD_NAME, LIFT_NAME, MASKS_NAME, OBJECTS_NAME)]
     inner = [path for folder in own for path in folder.rglob("*") if path.is_dir()]
+    for name in (INFO_NAME, CONFIG_NAME):  # last: they say whose all the rest is
+        if name not in keep:
+            (run_dir / name).unlink(missing_ok=True)
     for folder in sorted((run_dir, *own, *inner), key=lambda path: len(path.parts), reverse=True):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def remove_leftovers(run_dir: Path) -> None:
+    """Temporary files that a killed run was writing."""
+    remove_temporaries(run_dir)
+    for name in (MASKS_NAME, LIFT_NAME, OBJECTS_NAME):
+        for folder in (run_dir / name, *(path for path in (run_dir / name).rglob("*") if path.is_dir())):
+            remove_temporaries(folder)
 
 
 def write_run_config(run_dir: Path, config: Config) -> None:

@@ -25,6 +25,7 @@ from nto3d.runs.lift.files import count_rounds, lift_folders, lift_metrics, read
 from nto3d.runs.lift.masks import MaskFinder, clicked, read_clicks
 from nto3d.runs.lift.record import record_masks, record_views
 from nto3d.runs.objects import object_metrics, with_truth
+from nto3d.runs.owner import check_owner
 from nto3d.stages.features.term import assess_features, write_features
 from nto3d.stages.objects.meshes import extract_all, write_object_meshes
 from nto3d.stages.reconstruct.assess import Pictures, assess_mesh, assess_views, report_metrics, write_run_report
@@ -105,7 +106,12 @@ def _run(work: Work) -> dict[str, float]:
     begun = state if state is not None and state["stage"] == STAGE else None
     training = Training(config, scene, targets, work.device, exposures, begun)
     watch, path = TrainingLog(work), work.run_dir / CHECKPOINT_NAME
-    training.run(watch, lambda step: save_checkpoint(path, training.state(step)), work.run_dir)
+
+    def save(step: int) -> None:
+        check_owner(work.run_dir)
+        save_checkpoint(path, training.state(step))
+
+    training.run(watch, save, work.run_dir)
     assert watch.logger is not None
     recording.at("round", max((count_rounds(folder) for folder in lifts.values()), default=0))
     mesh, pictures = _write_meshes(work, training)

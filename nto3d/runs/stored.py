@@ -16,7 +16,7 @@ from nto3d.export.visibility import Visibility
 from nto3d.runs.folder import CHECKPOINT_NAME
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.objects.meshes import Objects
-from nto3d.training.checkpoint import LIFT_STAGE, MODEL_KEYS, check_config, load_checkpoint
+from nto3d.training.checkpoint import LIFT_STAGE, MODEL_KEYS, SCENE_STAGE, check_config, load_checkpoint
 from nto3d.types import FloatArray
 
 log = logging.getLogger("nto3d")
@@ -49,7 +49,7 @@ def open_run(run_dir: Path, config: Config, device: torch.device) -> StoredRun:
     path = run_dir / CHECKPOINT_NAME
     state = load_checkpoint(path, device)
     check_config(state["config"], to_dict(config), path, MODEL_KEYS)
-    if state["stage"] == LIFT_STAGE:
+    if state["stage"] in (SCENE_STAGE, LIFT_STAGE):
         raise InputError(
             f"{path}: there is no mesh yet, the run was stopped while it looked for masks: go on with resume"
         )

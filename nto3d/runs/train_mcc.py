@@ -24,6 +24,7 @@ from nto3d.mcc.model import Mcc
 from nto3d.mcc.weights import load_mcc, save_mcc
 from nto3d.report.page.page import write_report
 from nto3d.runs.folder import CHECKPOINT_NAME, config_text, last_command, peak_memory_gb
+from nto3d.runs.owner import check_owner
 from nto3d.stages.mcc.assess import HeldOut, calibrate, complete_view, mean_scores
 from nto3d.stages.mcc.learn import CompletionTraining, MuonWithAdam, small_attention
 from nto3d.stages.reconstruct.assess import REPORT_NAME, history_curves, report_metrics
@@ -113,6 +114,7 @@ def _fit(
         log.info("going on from step %d", start)
 
     def save(step: int) -> None:
+        check_owner(run_dir)
         save_checkpoint(
             run_dir / CHECKPOINT_NAME,
             {

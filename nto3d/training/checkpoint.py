@@ -21,7 +21,8 @@ from nto3d.parsers.tensors import read_torch
 from nto3d.parsers.text import parse_json
 
 FORMAT = 1
-LIFT_STAGE = "lift"  # the stage of a run that has no model of the target yet
+# The stages of a run that has no model of the target yet: in the midst of the scene stage of its lift, and after it
+SCENE_STAGE, LIFT_STAGE = "scene", "lift"
 REQUIRED = ("stage", "step", "model", "optimizer", "random", "config")
 # What shapes the model: differing values mean weights that do not fit (tcnn lays its tables out otherwise)
 MODEL_KEYS = ("mode", "scene.masks", "encoding.*", "field.*")

@@ -8,8 +8,9 @@ import io
 import logging
 import math
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -69,6 +70,21 @@ def set_up_logging(run_dir: Path | None) -> logging.Logger:
     return logger
 
 
+class _QuietThreads:
+    """In place of `threading.excepthook`: what TensorBoard's thread cannot write is raised by the next call, in one line.
+
+    Args:
+        report: the hook before it, for everything else.
+    """
+
+    def __init__(self, report: Callable[[threading.ExceptHookArgs], object]) -> None:
+        self._report = report
+
+    def __call__(self, args: threading.ExceptHookArgs) -> None:
+        if not (type(args.thread).__module__.startswith("tensorboard.") and isinstance(args.exc_value, OSError)):
+            self._report(args)
+
+
 class RunLogger:
     """Follows one training: call `advance` after every step, `interval` every log_every steps; use it in a `with`.
 
@@ -122,7 +138,11 @@ class RunLogger:
         if self._bar is not None:
             self._bar.stop()
         if self._writer is not None:
-            self._writer.close()
+            try:
+                self._writer.close()
+            except OSError as failure:
+                if error is None:  # else it says more
+                    raise InputError(f"cannot write {self._writer.log_dir}: {failure.strerror}") from failure
 
     def advance(self, step: int) -> None:
         """Says that `step` steps are done; cheap enough for every step."""
@@ -266,6 +286,8 @@ def open_tensorboard(folder: Path, first: int | None = None) -> SummaryWriter:
     """
     from torch.utils.tensorboard import SummaryWriter  # only where wanted: its import costs time and memory
 
+    if not isinstance(threading.excepthook, _QuietThreads):
+        threading.excepthook = _QuietThreads(threading.excepthook)
     try:
         return SummaryWriter(str(folder), purge_step=first)
     except OSError as error:

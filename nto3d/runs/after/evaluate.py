@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from nto3d.export.mesh_io import read_mesh
 from nto3d.runs.folder import load_run_config, read_metrics
 from nto3d.runs.lift.files import true_masks
 from nto3d.runs.objects import object_metrics, with_truth
+from nto3d.runs.owner import owned
 from nto3d.runs.stored import open_run, stored_objects
 from nto3d.stages.reconstruct.assess import METRICS_NAME, assess_mesh, assess_views, write_metrics
 
@@ -39,8 +41,11 @@ def evaluate(run: Path | None, mesh: Path | None, truth: Path | None, overrides:
         return evaluate_mesh(mesh, truth, overrides)
     if truth is not None:
         raise InputError("truth: cannot be used together with run, which knows its scene's ground truth")
-    metrics = evaluate_run(run, mesh, overrides)
-    if mesh is None:
+    if mesh is not None:
+        return evaluate_run(run, mesh, overrides)
+    load_run_config(run)  # says what is wrong with the folder
+    with owned(run, sys.orig_argv, "run"):
+        metrics = evaluate_run(run, None, overrides)
         update_metrics(run, metrics)
     return metrics
 

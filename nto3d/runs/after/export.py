@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from nto3d.build.device import build_device
 from nto3d.config.io import parse_overrides
-from nto3d.config.schema import ExportConfig, MeshFormat
+from nto3d.config.schema import Config, ExportConfig, MeshFormat
 from nto3d.errors import InputError
 from nto3d.export.mesh_io import write_mesh, write_mesh_arrays, write_meshes
 from nto3d.runs.folder import CHECKPOINT_NAME, load_run_config
+from nto3d.runs.owner import owned
 from nto3d.runs.stored import open_run
 from nto3d.stages.features.term import write_features
 from nto3d.stages.objects.meshes import extract_all, write_object_meshes
@@ -32,6 +34,13 @@ def export_run(run_dir: Path, overrides: Sequence[str]) -> Path:
             raise InputError(f"{override.key_or_group}: cannot be changed, expected export.*, device, threads")
     config = load_run_config(run_dir, overrides)
     path = _output_path(run_dir, config.export, any(given.startswith("export.format=") for given in overrides))
+    if path.parent.resolve() != run_dir.resolve():
+        return _export(run_dir, config, path)
+    with owned(run_dir, sys.orig_argv, "run"):
+        return _export(run_dir, config, path)
+
+
+def _export(run_dir: Path, config: Config, path: Path) -> Path:
     device = build_device(config)
     run = open_run(run_dir, config, device)
     if run.visibility is None and run.objects is None:

@@ -17,19 +17,20 @@ from nto3d.errors import InputError
 from nto3d.geometry.exposure import Exposures
 from nto3d.pipeline.lift import Lifter, Target, TargetLostError
 from nto3d.pipeline.objects import ObjectLifts, ObjectMasks
-from nto3d.pipeline.scene import fit_scene
+from nto3d.pipeline.scene import Checkpoints, fit_scene
 from nto3d.pipeline.targets import Targets, find_targets
 from nto3d.report.recording import Recording
 from nto3d.runs.folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, OBJECTS_NAME
 from nto3d.runs.lift.confidence import log_confidence, write_confidence
 from nto3d.runs.lift.files import read_masks, write_masks
 from nto3d.runs.lift.notes import LiftNotes
+from nto3d.runs.owner import check_owner, make_folder
 from nto3d.segment.precomputed import given_masks
 from nto3d.segment.prompts.read import ObjectPrompts, read_objects
 from nto3d.stages.lift.refine import ViewMask, to_arrays
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.stages.objects.meshes import Objects
-from nto3d.training.checkpoint import LIFT_STAGE, random_state, save_checkpoint
+from nto3d.training.checkpoint import LIFT_STAGE, SCENE_STAGE, random_state, save_checkpoint
 from nto3d.types import BoolArray, Prompts, Scene
 
 
@@ -74,21 +75,21 @@ class MaskFinder:
         hidden, objects = None, None
         if not clicked(config):
             masks = given_masks(scene)
-        elif state is None or state["stage"] == LIFT_STAGE:
-            masks, hidden, objects = self.find(None if state is None else SceneFit.from_state(state))
+        elif state is None or state["stage"] in (SCENE_STAGE, LIFT_STAGE):
+            masks, hidden, objects = self.find(state)
         else:
             masks, hidden = (read_masks(self._run_dir / name, scene) for name in (MASKS_NAME, HIDDEN_NAME))
             objects = Objects.from_state(state["objects"]) if "objects" in state else None
         return find_targets(scene, masks, hidden, objects, config.scene.path)
 
-    def find(self, fitted: SceneFit | None = None) -> tuple[BoolArray, BoolArray, Objects | None]:
+    def find(self, state: Mapping[str, Any] | None = None) -> tuple[BoolArray, BoolArray, Objects | None]:
         """Masks [V, H, W] of all that is clicked, where something hides it [V, H, W], and what has a name.
 
-        The masks are also written to RUN/masks, the hidden pixels to RUN/lift/hidden. After the scene stage there is a
-        checkpoint; from there on a stopped run can go on.
+        The masks are also written to RUN/masks, the hidden pixels to RUN/lift/hidden. In the scene stage and after it
+        there are checkpoints; from there on a stopped run can go on.
 
         Args:
-            fitted: from such a checkpoint, or None.
+            state: of such a checkpoint, or None.
 
         Raises:
             InputError: the prompts are wrong, or a target was lost; its last good masks are in the run's folder.
@@ -97,22 +98,22 @@ class MaskFinder:
         config, scene = self._config, self._scene
         clicks = read_clicks(config, scene)
         if list(clicks) == [None]:  # one object, which has no name
-            return *self._find_one(clicks[None], fitted), None
-        found = self._find_objects({str(name): frames for name, frames in clicks.items()}, fitted)
+            return *self._find_one(clicks[None], state), None
+        found = self._find_objects({str(name): frames for name, frames in clicks.items()}, state)
         return found.together, found.hidden, found.objects
 
-    def _find_one(self, prompts: tuple[Prompts, ...], fitted: SceneFit | None) -> tuple[BoolArray, BoolArray]:
+    def _find_one(self, prompts: tuple[Prompts, ...], state: Mapping[str, Any] | None) -> tuple[BoolArray, BoolArray]:
         config, scene = self._config, self._scene
         notes = self._notes("", scene, prompts)
         lifter = Lifter(config, scene, self._device, Target("", prompts), notes, self._exposures)
         first = lifter.first_masks()
-        fitted = self._provide_scene(lifter, notes, fitted)
+        fitted = self._provide_scene(lifter, notes, state)
         with self._keeping_last_masks():
             masks = lifter.masks(fitted, first)
         self._keep(lifter, masks)
         return to_arrays(masks, len(scene.cameras), scene.cameras.size)
 
-    def _find_objects(self, clicks: Mapping[str, tuple[Prompts, ...]], fitted: SceneFit | None) -> ObjectMasks:
+    def _find_objects(self, clicks: Mapping[str, tuple[Prompts, ...]], state: Mapping[str, Any] | None) -> ObjectMasks:
         """Masks of named objects; the files of each lie in RUN/objects/NAME."""
         config, scene = self._config, self._scene
         truths = read_truths(config.scene, scene, tuple(clicks))
@@ -125,7 +126,7 @@ class MaskFinder:
 
         lifts = ObjectLifts(config, scenes, self._device, clicks, watch, self._exposures)
         begin = next(iter(notes.values()))
-        fitted = self._provide_scene(lifts.begin, begin, fitted)
+        fitted = self._provide_scene(lifts.begin, begin, state)
         with self._keeping_last_masks():
             found = lifts.masks(scene, fitted, lambda name, masks: self._keep(lifts.lifters[name], masks))
         for name, masks in found.each.items():
@@ -139,25 +140,30 @@ class MaskFinder:
         return self._run_dir / OBJECTS_NAME / name if name else self._run_dir
 
     def _notes(self, name: str, scene: Scene, prompts: tuple[Prompts, ...]) -> LiftNotes:
-        folder = self._folder(name)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(self._run_dir, self._folder(name).relative_to(self._run_dir))
         clicks = {some.view: some for some in prompts}
         return LiftNotes(folder, scene, clicks, self._config.logger.tensorboard, self._recording, name)
 
-    def _provide_scene(self, lifter: Lifter, notes: LiftNotes, fitted: SceneFit | None) -> SceneFit:
+    def _provide_scene(self, lifter: Lifter, notes: LiftNotes, state: Mapping[str, Any] | None) -> SceneFit:
         """What the scene stage leaves, from a checkpoint, or made now and kept in one."""
-        if fitted is not None:
-            lifter.begun -= fitted.seconds
-            return fitted
-        config = self._config
-        fitted = fit_scene(config, self._scene, self._device, notes.in_folder(self._run_dir), self._exposures)
-        state = {**fitted.state(), "stage": LIFT_STAGE, "step": config.lift.scene_steps}
-        path = self._run_dir / CHECKPOINT_NAME
-        save_checkpoint(path, {**state, "random": random_state(), "config": to_dict(config)})
+        if state is not None:
+            lifter.begun -= float(state["seconds"])
+            if state["stage"] == LIFT_STAGE:
+                return SceneFit.from_state(state)
+        config, watch = self._config, notes.in_folder(self._run_dir)
+        checkpoints = Checkpoints(self._save, self._run_dir, state)
+        fitted = fit_scene(config, self._scene, self._device, watch, self._exposures, checkpoints)
+        done = {"stage": LIFT_STAGE, "step": config.lift.scene_steps, "random": random_state()}
+        self._save({**fitted.state(), **done})
         return fitted
+
+    def _save(self, state: Mapping[str, Any]) -> None:
+        check_owner(self._run_dir)
+        save_checkpoint(self._run_dir / CHECKPOINT_NAME, {**state, "config": to_dict(self._config)})
 
     def _keep(self, lifter: Lifter, masks: Mapping[int, ViewMask]) -> None:
         """Write the masks of a lift, and say how far they are to be believed."""
+        check_owner(self._run_dir)
         folder = self._folder(lifter.target.name)
         stored = write_confidence(folder, lifter.confidence, self._config.scene.downscale)
         log_confidence(stored, self._config, lifter.target.name)

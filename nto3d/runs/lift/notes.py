@@ -13,6 +13,7 @@ from nto3d.report.recording import Recording
 from nto3d.runs.folder import LIFT_NAME, MASKS_NAME
 from nto3d.runs.lift.files import RoundPictures, write_masks, write_rounds
 from nto3d.runs.lift.record import record_masks, view_entity
+from nto3d.runs.owner import make_folder
 from nto3d.stages.lift.refine import ViewMask, agreement, mean_truth_iou
 from nto3d.training.log import TENSORBOARD_NAME, RunLogger
 from nto3d.types import Prompts, Scene
@@ -55,8 +56,7 @@ class LiftNotes:
 
     def training(self, stage: str, steps: int, start: int = 0) -> RunLogger:
         """See `Watch`."""
-        folder = self._run_dir / LIFT_NAME
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(self._run_dir, LIFT_NAME)
         events = self._run_dir / TENSORBOARD_NAME / LIFT_NAME if self._tensorboard else False
         return RunLogger(folder, steps, start, events, title="lift")
 

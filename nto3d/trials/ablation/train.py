@@ -22,6 +22,7 @@ from nto3d.runs.folder import (
     read_run_info,
     unclaim,
 )
+from nto3d.runs.owner import owned
 from nto3d.trials.ablation.table import Result, Training
 from nto3d.trials.places import TRAIN
 
@@ -85,9 +86,11 @@ def run_training(training: Training) -> None:
     Raises:
         InputError: the training failed.
     """
-    for file in (CHECKPOINT_NAME, METRICS_NAME):
-        (training.folder / file).unlink(missing_ok=True)
-    unclaim(training.folder)
+    if training.folder.is_dir():
+        with owned(training.folder, sys.orig_argv, "out", make=True):
+            for file in (CHECKPOINT_NAME, METRICS_NAME):
+                (training.folder / file).unlink(missing_ok=True)
+            unclaim(training.folder)
     try:
         train(training.overrides)
     except InputError as error:
