@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -161,3 +163,15 @@ def truncate(file: Path, share: float = 0.6) -> None:
     """Cut a file to a share of its bytes."""
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
+
+
+def write_to_full_device(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What is written for a file of this name lands on /dev/full."""
+    open_file = os.open
+
+    def opened(path: str | Path, flags: int, *rest: int) -> int:
+        if Path(path).name.startswith(f".{name}."):
+            return open_file("/dev/full", os.O_WRONLY)
+        return open_file(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", opened)

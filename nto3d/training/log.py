@@ -71,7 +71,7 @@ def set_up_logging(run_dir: Path | None) -> logging.Logger:
 
 
 class _QuietThreads:
-    """In place of `threading.excepthook`: what TensorBoard's thread cannot write is raised by the next call, in one line.
+    """In place of `threading.excepthook`: what TensorBoard's thread cannot write, the next call raises in one line.
 
     Args:
         report: the hook before it, for everything else.

@@ -53,7 +53,7 @@ def test_resume_needs_a_whole_run(runs: Runs, capfd: pytest.CaptureFixture[str])
     assert "holds no config.yaml" in one_error_line(capfd)
     assert main(["output=here"]) == 0
     capfd.readouterr()
-    Path("here/checkpoint.pt").unlink()
+    Path("here/checkpoint.pt").rename("here/mesh.ply")  # something of value
     assert main(["resume=here"]) == 2
     assert "holds no checkpoint.pt" in one_error_line(capfd)
     for text, words in (("a: [", "configuration"), ("- 1", "got list"), ("trainr: 1", "unknown key trainr")):

@@ -21,6 +21,7 @@ from nto3d.training.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
+from tests.helpers import write_to_full_device
 
 
 def make_state(step: int = 7) -> dict[str, Any]:
@@ -96,10 +97,10 @@ def test_a_full_disk_leaves_the_older_checkpoint(tmp_path: Path, monkeypatch: py
     assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_real_full_device_is_one_line(tmp_path: Path) -> None:
+def test_a_real_full_device_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")
-    (tmp_path / ".checkpoint.pt.tmp").symlink_to("/dev/full")
+    write_to_full_device(monkeypatch, "checkpoint.pt")
     with pytest.raises(InputError, match=r"cannot write .*No space left on device"):
         save_checkpoint(tmp_path / "checkpoint.pt", make_state())
     assert not (tmp_path / "checkpoint.pt").exists()

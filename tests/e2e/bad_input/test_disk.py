@@ -11,13 +11,15 @@ import pytest
 from nto3d.cli import main
 from tests.e2e.bad_input.conftest import one_line
 from tests.e2e.conftest import TINY
+from tests.helpers import write_to_full_device
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 @pytest.mark.parametrize("name", ["config.yaml", "run.json", "scalars.csv", "checkpoint.pt"])
-def test_no_space_for_a_file_of_the_run(box: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
-    Path("run").mkdir()
-    Path(f"run/.{name}.tmp").symlink_to("/dev/full")
+def test_no_space_for_a_file_of_the_run(
+    box: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_to_full_device(monkeypatch, name)
     assert main([*TINY, "logger.tensorboard=true"]) == 2
     assert f"cannot write run/{name}: No space left on device" in one_line(capfd)
     assert not Path("run").exists()
