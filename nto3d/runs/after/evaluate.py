@@ -41,9 +41,8 @@ def evaluate(run: Path | None, mesh: Path | None, truth: Path | None, overrides:
         return evaluate_mesh(mesh, truth, overrides)
     if truth is not None:
         raise InputError("truth: cannot be used together with run, which knows its scene's ground truth")
-    if mesh is not None:
+    if mesh is not None or not run.is_dir():
         return evaluate_run(run, mesh, overrides)
-    load_run_config(run)  # says what is wrong with the folder
     with owned(run, sys.orig_argv, "run"):
         metrics = evaluate_run(run, None, overrides)
         update_metrics(run, metrics)
