@@ -129,6 +129,6 @@ def train_lift(
     trainer = dataclasses.replace(config.trainer, steps=first + steps, decay=decay)
     schedule = build_schedule(dataclasses.replace(config, trainer=trainer))
     schedule = dataclasses.replace(schedule, image_every=0, checkpoint_every=CHECKPOINT_EVERY)
-    log = watch.training(title, schedule.steps, first)
+    logger = watch.training(title, schedule.steps, first)
     with memory_of(*memory_of_a_step(config)):
-        fit(stage, optimizer, schedule, log, save, run_dir, first)
+        fit(stage, optimizer, schedule, logger, save, run_dir, first)
