@@ -10,7 +10,9 @@ import torch
 import yaml
 
 from nto3d.export.mesh_io import read_mesh
+from nto3d.runs.after.evaluate import evaluate
 from nto3d.runs.after.export import export_run
+from nto3d.runs.owner import owned
 from tests.runs.pointing import refusal
 
 
@@ -35,6 +37,16 @@ def test_an_export_needs_no_pictures_and_equals_the_run_s_own_mesh(run: Path) ->
         np.testing.assert_array_equal(arrays["seen"], counts)
         np.testing.assert_allclose(arrays["vertices"], after.vertices, atol=1e-4)
         assert sorted(arrays) == ["colors", "faces", "seen", "vertices"]
+
+
+def test_nothing_is_written_beside_a_run_that_goes_on(run: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with owned(run, ["train.py"], "resume"):
+        assert "run: " in refusal(export_run, run, [])
+        assert "is in use by process" in refusal(export_run, run, ["export.format=obj"])
+        assert "is in use by process" in refusal(evaluate, run, None, None, [])
+        assert len(read_mesh(export_run(run, [f"export.output={tmp_path / 'beside.ply'}"])).faces) > 0
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_unseen_surface_can_be_trimmed_afterwards(run: Path, tmp_path: Path) -> None:
