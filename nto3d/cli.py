@@ -29,6 +29,7 @@ from nto3d.config.io import (
     register,
     to_config,
 )
+from nto3d.config.paths import as_it_stands
 from nto3d.config.schema import Config
 from nto3d.config.usage import help_text, program
 from nto3d.errors import InputError, Interrupted, asked_for, out_of_memory
@@ -116,8 +117,13 @@ def _main(argv: list[str]) -> int:
     if len(resumed) > 1:
         raise InputError(f"resume: expected one run folder, got {len(resumed)}")
     others = [override for override in overrides if override != resumed[0]]
-    go_on(Path(resumed[0].partition("=")[2].strip("'\"")), others, argv)
+    go_on(_unquoted(resumed[0].partition("=")[2]), others, argv)
     return 0
+
+
+def _unquoted(path: str) -> Path:
+    """A path, as it stands or in quotes."""
+    return Path(path) if Path(path).exists() else Path(path.strip("'\""))
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -136,7 +142,8 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _compose_and_run(argv: list[str], overrides: list[str]) -> int:
-    for override in OverridesParser.create().parse_overrides(overrides):
+    given = [as_it_stands(override) for override in overrides]
+    for override in OverridesParser.create().parse_overrides(given):
         if not override.is_hydra_override() and (override.is_add() or override.is_force_add() or override.is_delete()):
             raise InputError(f"{override.input_line}: keys cannot be added or removed, expected key=value")
     if {argument for argument in argv if argument not in overrides} in ({"-h"}, {"--help"}):
@@ -162,7 +169,7 @@ def _compose_and_run(argv: list[str], overrides: list[str]) -> int:
         if code:
             failures.append((number, code))
 
-    _call_hydra(task, argv)
+    _call_hydra(task, [as_it_stands(argument) if argument in overrides else argument for argument in argv])
     for outcome in single:
         if isinstance(outcome, Exception):
             raise outcome

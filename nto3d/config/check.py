@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Any
 
+from nto3d.config.paths import NAME, PATH_KEYS
 from nto3d.config.schema import Config, MaskUse, Mode, Reader, SegmenterName, ViewerName
 from nto3d.config.single import FIRST_HELD_OUT, Precision, TrainMccConfig
 from nto3d.errors import InputError
@@ -190,14 +191,12 @@ def _check_names(config: Config) -> None:
         device = get_value(config, key)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
             raise InputError(f"{key}: expected auto, cpu, cuda or cuda:N, got {device!r}")
-    if not re.fullmatch(r"[\w.+-]+", config.scene.name) or set(config.scene.name) == {"."}:
+    if not re.fullmatch(NAME, config.scene.name) or set(config.scene.name) == {"."}:
         raise InputError(f"scene.name: expected letters, digits and . _ + -, got {config.scene.name!r}")
-    paths = ("output", "scene.path", "resume", "export.output", "evaluate.points")
-    single = ("scene.mask", "depth.path", "depth.model", "single.checkpoint", "train_mcc.cache")
-    for key in (*paths, *single, "prompts.file", "segmenter.checkpoint", "segmenter.model"):
+    for key in PATH_KEYS:
         value = get_value(config, key)
-        if value is not None and (not value.strip() or "\0" in value):
-            raise InputError(f"{key}: expected a path, got {value!r}")
+        if value is not None and (not value.strip() or re.search("[\0\ud800-\udfff]", value)):
+            raise InputError(f"{key}: expected a path in UTF-8, got {value!r}")
     text = config.prompts.text
     if text is not None and not any(letter.isalnum() for letter in text):
         raise InputError(f"prompts.text: expected a noun, got {text!r}")

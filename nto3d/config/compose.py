@@ -9,6 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from nto3d.config.bundled import CONFIGS, FOLDER, config_folder
 from nto3d.config.io import CONFIG_ERRORS, explain, parse_overrides, register, to_config
+from nto3d.config.paths import as_it_stands
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 
@@ -29,7 +30,7 @@ def compose_config(overrides: Sequence[str]) -> Config:
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return to_config(hydra.compose("config", list(overrides)))
+            return to_config(hydra.compose("config", [as_it_stands(given) for given in overrides]))
     except CONFIG_ERRORS as error:
         raise InputError(explain(error)) from error
     finally:

@@ -28,6 +28,7 @@ from omegaconf.errors import (
 
 from nto3d.config.bundled import find_scene
 from nto3d.config.check import validate
+from nto3d.config.paths import as_it_stands, folder_name, to_type
 from nto3d.config.renamed import RENAMED
 from nto3d.config.schema import Config, Reader
 from nto3d.config.usage import program
@@ -41,7 +42,7 @@ def register() -> None:
     """Makes the schema and the resolvers known to Hydra and OmegaConf; may be called again."""
     ConfigStore.instance().store(name="schema", node=Config, provider="nto3d")
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
-    OmegaConf.register_new_resolver("folder_name", lambda path: Path(path).resolve().name or "scene", replace=True)
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     OmegaConf.register_new_resolver("program", program, replace=True)
 
 
@@ -119,13 +120,13 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """Parses `key=value` arguments by Hydra's grammar.
+    """Parses `key=value` arguments by Hydra's grammar; paths are taken as they stand.
 
     Raises:
         InputError: an argument is not `key=value`, or it is a sweep.
     """
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        parsed = OverridesParser.create().parse_overrides([as_it_stands(given) for given in overrides])
     except HydraException as error:
         raise InputError(explain(error)) from error
     for override in parsed:
@@ -147,7 +148,10 @@ def explain(error: BaseException) -> str:
                 return f"{group}={option}: no such option, expected one of {', '.join(cause.options)}"
         if isinstance(cause, OverrideParseException):
             reason = cause.message.splitlines()[0]
-            return f"{cause.override}: expected key=value ({reason}); put special characters in '\"quotes\"'"
+            given = cause.override or ""
+            quoted = "=" in given and given.partition("=")[2][:1] not in ("[", "{")
+            hint = f"in quotes: {to_type(given)}" if quoted else "put special characters in '\"quotes\"'"
+            return f"{given}: expected key=value ({reason}); {hint}"
     for cause in reversed(chain):
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             return _explain_key(cause, str(cause.full_key))

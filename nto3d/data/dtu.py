@@ -29,6 +29,7 @@ from nto3d.data.images import (
     reduced_size,
 )
 from nto3d.data.splits import split
+from nto3d.data.viewpoints import check_masks_in_front, check_same_frame, check_stored, check_viewpoints
 from nto3d.errors import InputError
 from nto3d.geometry.cameras import scale_intrinsics
 from nto3d.geometry.poses import normalize_cameras, split_similarity
@@ -72,6 +73,8 @@ def read_dtu(
     if not 1 <= downscale <= min(full_size):
         raise InputError(f"scene.downscale: expected 1 to {min(full_size)} for {path}, got {downscale}")
     mask_maps = _read_masks(path, views, downscale, full_size, masks)
+    if mask_maps is not None:
+        check_masks_in_front(_camera_file(path), cam_to_world, mask_maps)
     images = read_images(image_files, downscale)
     return Scene(
         name=name,
@@ -92,9 +95,9 @@ def read_dtu(
 
 
 def _natural(file: Path) -> tuple[tuple[int, int | str], ...]:
-    """Sort key: numbers in a name by their value, so that 9 comes before 10."""
+    """Sort key: numbers in a name by their value, so that 9 comes before 10; what is no decimal digit is text."""
     parts = re.split(r"(\d+)", file.stem)
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)
 
 
 def picture_files(path: Path, folders: Sequence[str]) -> list[Path] | None:
@@ -127,7 +130,7 @@ def _camera_file(path: Path) -> Path:
 
 
 def _load_matrices(file: Path, views: int) -> tuple[list[FloatArray], list[FloatArray]]:
-    """world_mat_i and scale_mat_i of all views, each checked to be numbers of the right shape."""
+    """world_mat_i and scale_mat_i of all views as stored, each checked to be numbers of the right shape."""
     archive = Archive(file, "an npz archive of cameras", MATRIX_BYTES)
     found = sum(re.fullmatch(r"world_mat_\d+", key) is not None for key in archive.names)
     if found == 0:
@@ -146,17 +149,14 @@ def _checked(matrix: NDArray[Any], key: str, file: Path) -> FloatArray:
         raise InputError(f"{file}: expected numbers for {key}, got {matrix.dtype}")
     if not np.isfinite(matrix).all():
         raise InputError(f"{file}: expected finite numbers for {key}, got NaN or infinity")
-    return matrix.astype(np.float64)
+    return matrix
 
 
 def _read_cameras(file: Path, views: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Intrinsics [V, 3, 3] of the full-size pictures, cam_to_world [V, 3, 4] and world_from_normalized [4, 4]."""
-    world_mats, scale_mats = _load_matrices(file, views)
-    for view, scale_mat in enumerate(scale_mats):
-        if not np.allclose(scale_mat, scale_mats[0], rtol=1e-4, atol=1e-6):
-            raise InputError(
-                f"{file}: expected the same scale_mat for all views, scale_mat_{view} differs from scale_mat_0"
-            )
+    stored, scale_mats = _load_matrices(file, views)
+    check_same_frame(file, scale_mats)
+    world_mats = [matrix.astype(np.float64) for matrix in stored]
     try:
         world_from_normalized = split_similarity(scale_mats[0]).matrix
     except ValueError as error:
@@ -165,20 +165,9 @@ def _read_cameras(file: Path, views: int) -> tuple[FloatArray, FloatArray, Float
         intrinsics, cam_to_world = normalize_cameras(world_mats, world_from_normalized)
     except ValueError as error:
         raise InputError(f"{file}: world_mat: {error}") from error
-    _check_viewpoints(file, cam_to_world)
+    check_stored(file, stored, world_from_normalized)
+    check_viewpoints(file, world_mats, cam_to_world)
     return intrinsics, cam_to_world, world_from_normalized
-
-
-def _check_viewpoints(file: Path, cam_to_world: FloatArray) -> None:
-    """Refuse cameras from which nothing can be reconstructed."""
-    centers = cam_to_world[:, :, 3]
-    if len(centers) > 1 and np.abs(centers - centers[0]).max() < 1e-6:
-        raise InputError(f"{file}: expected cameras at different places, all {len(centers)} stand at the same point")
-    depth_of_origin = -(cam_to_world[:, :, 2] * centers).sum(axis=1)
-    if (depth_of_origin <= -1).all():
-        raise InputError(
-            f"{file}: expected cameras that look at the unit sphere of scale_mat, it lies behind all of them"
-        )
 
 
 def _read_masks(path: Path, views: int, downscale: int, full_size: tuple[int, int], required: bool) -> BoolArray | None:

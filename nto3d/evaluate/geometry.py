@@ -14,6 +14,7 @@ from nto3d.parsers.archives import Archive
 from nto3d.types import FloatArray, IntArray, Mesh
 
 POINT_BYTES = 1 << 29  # of check points, 20 million of them
+FAR = 100.0  # diagonals from the origin, beyond which a mesh's volume is summed about a corner of its box
 
 
 def sample_surface(mesh: Mesh, count: int, seed: int) -> FloatArray:
@@ -150,5 +151,9 @@ def point_triangle_distance(points: FloatArray, triangles: FloatArray) -> FloatA
 
 def volume(mesh: Mesh) -> float:
     """What a closed mesh holds, in the cube of its unit (divergence theorem)."""
-    a, b, c = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    # Far from the origin the sum would be that of large numbers which cancel
+    far = np.linalg.norm(low) > FAR * np.linalg.norm(high - low)
+    vertices = mesh.vertices - low if far else mesh.vertices
+    a, b, c = (vertices[mesh.faces[:, corner]] for corner in range(3))
     return float((a * np.cross(b, c)).sum() / 6.0)

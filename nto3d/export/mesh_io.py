@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nto3d.errors import InputError
+from nto3d.export.coordinates import double_ply, float32_step, is_coarse, near_origin, obj_digits, only_moved
 from nto3d.files import write_arrays, write_atomic
 from nto3d.parsers.guard import parsing
 from nto3d.parsers.meshes import load_mesh
 from nto3d.types import ByteArray, FloatArray, IntArray, Mesh
 
+log = logging.getLogger("nto3d")
 FORMATS = (".ply", ".obj", ".glb")
 
 
 def write_mesh(mesh: Mesh, path: Path) -> None:
     """Write a mesh; the suffix says how. Coordinates are written unchanged (no axis is turned, GLB included).
 
-    PLY and GLB hold float32 coordinates and uint8 colours, OBJ eight decimals and `v x y z r g b`. PLY also holds
-    `seen`, a vertex property ushort. Colours are written as they are, that is sRGB, also in GLB.
+    PLY and GLB hold float32 coordinates and uint8 colours, OBJ eight decimals (more for what is small) and
+    `v x y z r g b`. Where float32 is too coarse (`coordinates.is_coarse`), PLY holds doubles, and GLB a node that is
+    moved, with vertices relative to it; the log says so. PLY also holds `seen`, a vertex property ushort. Colours are
+    written as they are, that is sRGB, also in GLB.
 
     Raises:
         InputError: the suffix is none of .ply, .obj, .glb, the mesh is empty, or the file cannot be written.
@@ -32,25 +37,19 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
     suffix = _suffix(path)
     if len(mesh.faces) == 0:
         raise InputError(f"{path}: expected a mesh with faces to write, got none")
-    write_atomic(path, _exported(mesh, suffix))
+    write_atomic(path, _exported(mesh, suffix, path))
 
 
 def write_meshes(meshes: Mapping[str, Mesh], path: Path) -> None:
-    """Write meshes as the named nodes of one GLB file, coordinates unchanged and colours as of `write_mesh`.
+    """Write meshes as the named nodes of one GLB file, coordinates and colours as of `write_mesh`.
 
     Raises:
         InputError: a mesh is empty, or the file cannot be written.
     """
-    import trimesh
-
-    scene = trimesh.Scene()
     for name, mesh in meshes.items():
         if len(mesh.faces) == 0:
             raise InputError(f"{path}: expected a mesh of {name} with faces to write, got none")
-        shape = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=mesh.colors, process=False)
-        scene.add_geometry(shape, node_name=name, geom_name=name)
-    content: bytes = scene.export(file_type="glb")
-    write_atomic(path, content)
+    write_atomic(path, _nodes(meshes, path))
 
 
 def write_mesh_arrays(mesh: Mesh, path: Path) -> None:
@@ -74,14 +73,16 @@ def write_mesh_arrays(mesh: Mesh, path: Path) -> None:
 
 
 def write_points(points: FloatArray, colors: ByteArray, path: Path) -> None:
-    """Write points [K, 3] with colours uint8 [K, 3] as a PLY file.
+    """Write points [K, 3] with colours uint8 [K, 3] as a PLY file, in double where float32 is too coarse for them.
 
     Raises:
         InputError: it cannot be written.
     """
     import trimesh
 
-    content: bytes = trimesh.PointCloud(points, colors).export(file_type="ply")
+    coarse = is_coarse(points)
+    content: bytes
+    content = double_ply(points, None, colors) if coarse else trimesh.PointCloud(points, colors).export(file_type="ply")
     write_atomic(path, content)
 
 
@@ -136,13 +137,39 @@ def _suffix(path: Path) -> str:
     return suffix
 
 
-def _exported(mesh: Mesh, suffix: str) -> bytes | str:
+def _exported(mesh: Mesh, suffix: str, path: Path) -> bytes | str:
+    """A mesh as the content of a file of the suffix; the path is for the log."""
     import trimesh
 
+    if suffix == ".glb" and is_coarse(mesh.vertices):
+        return _nodes({path.stem: mesh}, path)
+    if suffix == ".ply" and is_coarse(mesh.vertices):
+        step = float32_step(mesh.vertices)
+        log.info("%s: coordinates are doubles, float32 would come in steps of %.2g", path.name, step)
+        counts = None if mesh.seen is None else {"seen": _short(mesh.seen)}
+        return double_ply(mesh.vertices, mesh.faces, mesh.colors, counts)
     shape = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=mesh.colors, process=False)
     if suffix == ".ply" and mesh.seen is not None:
         shape.vertex_attributes["seen"] = _short(mesh.seen)
-    content: bytes | str = shape.export(file_type=suffix[1:])
+    digits = {"digits": obj_digits(mesh.vertices)} if suffix == ".obj" else {}
+    content: bytes | str = shape.export(file_type=suffix[1:], **digits)
+    return content
+
+
+def _nodes(meshes: Mapping[str, Mesh], path: Path) -> bytes:
+    """Meshes as the named nodes of a GLB file; where float32 is too coarse the node is moved, and the log says so."""
+    import trimesh
+
+    scene = trimesh.Scene()
+    for name, mesh in meshes.items():
+        vertices, place = mesh.vertices, np.eye(4)
+        if is_coarse(vertices):
+            place[:3, 3], vertices = near_origin(vertices)
+            where = ", ".join(f"{value:.12g}" for value in place[:3, 3])
+            log.info("%s: the node %s is moved by (%s), its vertices are relative to that", path.name, name, where)
+        shape = trimesh.Trimesh(vertices, mesh.faces, vertex_colors=mesh.colors, process=False)
+        scene.add_geometry(shape, node_name=name, geom_name=name, transform=place)
+    content: bytes = scene.export(file_type="glb", tree_postprocessor=only_moved)
     return content
 
 

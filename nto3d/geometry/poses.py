@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -106,6 +107,27 @@ def decompose_projection(projection: FloatArray) -> tuple[FloatArray, FloatArray
     upper, rotation = upper * signs, signs[:, None] * rotation
     translation = np.linalg.solve(upper, projection[:, 3])
     return upper / upper[2, 2], rotation, translation
+
+
+def is_mirrored(projection: FloatArray) -> bool:
+    """Whether a projection matrix [4, 4] K [R | t], padded by 0 0 0 1, has a mirror for R.
+
+    As a projection matrix alone it may have either sign; but a factor is in the last row, too.
+    """
+    sign = -1.0 if projection.shape == (4, 4) and projection[3, 3] < 0 else 1.0
+    return bool(sign * np.linalg.det(projection[:3, :3]) < 0)
+
+
+def pixel_error(projection: FloatArray, kind: np.dtype[Any], point: FloatArray) -> float:
+    """By how many pixels a point [3] may be off because a projection matrix was stored as numbers of this kind."""
+    rows, place = projection[:3], np.append(point, 1.0)
+    whole = np.issubdtype(kind, np.integer)
+    rounded = np.full(rows.shape, 0.5) if whole else np.abs(rows) * (float(np.finfo(kind).eps) / 2)
+    x, y, depth = rows @ place
+    wrong = rounded @ np.abs(place)
+    if depth == 0.0:
+        return float(np.inf)
+    return float((wrong[:2].max() + max(abs(x), abs(y)) / abs(depth) * wrong[2]) / abs(depth))
 
 
 def pose_from_projection(projection: FloatArray) -> tuple[FloatArray, FloatArray]:

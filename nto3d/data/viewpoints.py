@@ -1,0 +1,77 @@
+"""Cameras from which nothing can be reconstructed, or something else than they mean, are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nto3d.errors import InputError
+from nto3d.geometry.poses import is_mirrored, pixel_error
+from nto3d.types import BoolArray, FloatArray
+
+MOST_ERROR = 0.5  # pixels by which rounding may move the middle of the scene
+
+
+def check_same_frame(file: Path, scale_mats: Sequence[FloatArray]) -> None:
+    """Refuse files whose views do not have one normalized frame (float64 [4, 4] each, world from normalized)."""
+    first = scale_mats[0]
+    size = float(np.abs(first[:3, :3]).max())
+    rounding = 2 * float(np.finfo(np.float32).eps) * float(np.abs(first[:3, 3]).max())
+    for view, scale_mat in enumerate(scale_mats):
+        if not np.abs(scale_mat[:3] - first[:3]).max() <= 1e-4 * size + rounding:
+            raise InputError(
+                f"{file}: expected the same scale_mat for all views, scale_mat_{view} differs from scale_mat_0"
+            )
+
+
+def check_stored(file: Path, world_mats: Sequence[FloatArray], world_from_normalized: FloatArray) -> None:
+    """Refuse matrices [4, 4] that were stored as numbers too coarse for where the scene lies."""
+    middle = world_from_normalized[:3, 3]
+    for view, stored in enumerate(world_mats):
+        wrong = pixel_error(stored.astype(np.float64), stored.dtype, middle)
+        if wrong > MOST_ERROR and stored.dtype != np.float64:
+            raise InputError(
+                f"{file}: world_mat_{view}: expected float64 for a scene this far from the world's origin, got "
+                f"{stored.dtype}, whose rounding moves it by {wrong:.2g} pixels"
+            )
+
+
+def check_viewpoints(file: Path, world_mats: Sequence[FloatArray], cam_to_world: FloatArray) -> None:
+    """Refuse cameras at one place, mirrored ones, and those that all look away.
+
+    Args:
+        world_mats: V matrices [4, 4]. cam_to_world: [V, 3, 4], normalized frame.
+    """
+    centers = cam_to_world[:, :, 3]
+    if len(centers) > 1 and np.abs(centers - centers[0]).max() < 1e-6:
+        raise InputError(f"{file}: expected cameras at different places, all {len(centers)} stand at the same point")
+    behind = _behind(cam_to_world)
+    mirrored = [view for view in np.flatnonzero(behind) if is_mirrored(world_mats[view])]
+    if mirrored:
+        raise InputError(
+            f"{file}: world_mat_{mirrored[0]}: expected K [R | t] with a rotation R (right-handed, x right, y down, "
+            "z forward), got a mirrored camera: one axis of the picture, the camera or the world is flipped"
+        )
+    if behind.all():
+        raise InputError(
+            f"{file}: expected cameras that look at the unit sphere of scale_mat, it lies behind all of them "
+            "(are y and z flipped, as in OpenGL?)"
+        )
+
+
+def check_masks_in_front(file: Path, cam_to_world: FloatArray, masks: BoolArray) -> None:
+    """Refuse cameras [V, 3, 4] that have the unit sphere behind them though their masks [V, H, W] show the target."""
+    for view in np.flatnonzero(_behind(cam_to_world)):
+        if masks[view].any():
+            raise InputError(
+                f"{file}: world_mat_{view}: expected a camera that sees the target, as its mask does, got one that has "
+                "the unit sphere of scale_mat behind it (are its axes flipped?)"
+            )
+
+
+def _behind(cam_to_world: FloatArray) -> BoolArray:
+    """Whether the unit sphere lies behind each camera [V, 3, 4]."""
+    behind: BoolArray = -(cam_to_world[:, :, 2] * cam_to_world[:, :, 3]).sum(axis=1) <= -1
+    return behind
