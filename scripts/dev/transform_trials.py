@@ -1,6 +1,6 @@
 """Does the mesh follow? The bundled sample in other frames, names and kinds of files, a run on each, as a table.
 
-    python scripts/dev/transform_trials.py                                          all of it, a quarter of an hour a core
+    python scripts/dev/transform_trials.py                                          all of it, half an hour
     python scripts/dev/transform_trials.py only=[World,'masks: 0 and 1']            headings, or parts of names
     python scripts/dev/transform_trials.py table=docs/transformed.md [OVERRIDES]    the table as a file
 

@@ -76,8 +76,11 @@ def _scale_mats(turn: FloatArray) -> Callable[[Path], None]:
 
 
 def _stored_as(kind: str) -> Callable[[Path], None]:
-    return edit(lambda entries: {key: np.rint(stored).astype(kind) if kind == "int64" else stored.astype(kind)
-                                 for key, stored in entries.items()})  # fmt: skip
+    def change(entries: Entries) -> Entries:
+        with np.errstate(over="ignore"):
+            return {key: (np.rint(old) if kind == "int64" else old).astype(kind) for key, old in entries.items()}
+
+    return edit(change)
 
 
 def _left_handed(scene: Path) -> None:
