@@ -17,6 +17,7 @@ from nto3d.evaluate.geometry import (
     points_to_mesh,
     points_to_mesh_reference,
     sample_surface,
+    volume,
 )
 from nto3d.types import Mesh
 
@@ -207,3 +208,12 @@ def test_normal_error_is_among_the_metrics_of_meshes() -> None:
     assert metrics["normal_error"] == pytest.approx(10.0, abs=1e-6)
     repeated = mesh_metrics(tilted(10.0), square(0.0), samples=5000, threshold_share=0.01, seed=0)
     assert repeated == metrics
+
+
+@pytest.mark.parametrize(
+    "center", [(0.0, 0.0, 0.0), (800.0, -300.0, 500.0), (450000.0, 5400000.0, 300.0), (1e9, 1e9, 0.0)]
+)
+def test_volume_far_from_the_origin(center: tuple[float, float, float]) -> None:
+    near = volume(ball(1.0))
+    assert near == pytest.approx(4 / 3 * np.pi, rel=0.01)
+    assert volume(ball(1.0, center=center)) == pytest.approx(near, rel=1e-6)

@@ -160,7 +160,7 @@ def table(found: Mapping[str, Sequence[Outcome]], distance: float, command: str)
         "",
         f"    {command}",
         "",
-        "makes a copy of `datasets/sample` for every row, changes it, and runs `train.py` on it with the scene's masks,",
+        "makes a copy of `datasets/sample` for every row, changes it, and runs `train.py` with the scene's masks,",
         f"small and short: `{' '.join(SETTINGS)}`. The mesh is read back from `mesh.ply`, moved back to",
         "the sample's own world, and its Chamfer distance to `gt_mesh.ply` is divided by that of the unchanged sample",
         f"({distance:.3f} mm). At most {MOST} is expected, or one line that says why there is no mesh (exit code 2).",
