@@ -161,11 +161,11 @@ def _read_cameras(file: Path, views: int) -> tuple[FloatArray, FloatArray, Float
         world_from_normalized = split_similarity(scale_mats[0]).matrix
     except ValueError as error:
         raise InputError(f"{file}: scale_mat_0: {error}") from error
+    check_stored(file, stored, world_from_normalized)
     try:
         intrinsics, cam_to_world = normalize_cameras(world_mats, world_from_normalized)
     except ValueError as error:
         raise InputError(f"{file}: world_mat: {error}") from error
-    check_stored(file, stored, world_from_normalized)
     check_viewpoints(file, world_mats, cam_to_world)
     return intrinsics, cam_to_world, world_from_normalized
 

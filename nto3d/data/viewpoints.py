@@ -15,10 +15,11 @@ MOST_ERROR = 0.5  # pixels by which rounding may move the middle of the scene
 
 
 def check_same_frame(file: Path, scale_mats: Sequence[FloatArray]) -> None:
-    """Refuse files whose views do not have one normalized frame (float64 [4, 4] each, world from normalized)."""
-    first = scale_mats[0]
+    """Refuse files whose views do not have one normalized frame (world from normalized [4, 4], as stored)."""
+    first = scale_mats[0].astype(np.float64)
     size = float(np.abs(first[:3, :3]).max())
-    rounding = 2 * float(np.finfo(np.float32).eps) * float(np.abs(first[:3, 3]).max())
+    kind = scale_mats[0].dtype
+    rounding = float(np.finfo(kind).eps) * float(np.abs(first[:3, 3]).max()) if kind.kind == "f" else 0.0
     for view, scale_mat in enumerate(scale_mats):
         if not np.abs(scale_mat[:3] - first[:3]).max() <= 1e-4 * size + rounding:
             raise InputError(
@@ -48,7 +49,7 @@ def check_viewpoints(file: Path, world_mats: Sequence[FloatArray], cam_to_world:
     if len(centers) > 1 and np.abs(centers - centers[0]).max() < 1e-6:
         raise InputError(f"{file}: expected cameras at different places, all {len(centers)} stand at the same point")
     behind = _behind(cam_to_world)
-    mirrored = [view for view in np.flatnonzero(behind) if is_mirrored(world_mats[view])]
+    mirrored = [view for view in np.flatnonzero(behind).tolist() if is_mirrored(world_mats[view])]
     if mirrored:
         raise InputError(
             f"{file}: world_mat_{mirrored[0]}: expected K [R | t] with a rotation R (right-handed, x right, y down, "

@@ -7,9 +7,11 @@ come in steps of half a metre.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nto3d.types import ByteArray, FloatArray, IntArray
 
@@ -45,7 +47,10 @@ def obj_digits(points: FloatArray) -> int:
 
 
 def double_ply(
-    points: FloatArray, faces: IntArray | None, colors: ByteArray | None, counts: dict[str, IntArray] | None = None
+    points: FloatArray,
+    faces: IntArray | None,
+    colors: ByteArray | None,
+    counts: Mapping[str, IntArray | NDArray[np.uint16]] | None = None,
 ) -> bytes:
     """A binary PLY file whose coordinates are doubles.
 

@@ -126,7 +126,7 @@ def pixel_error(projection: FloatArray, kind: np.dtype[Any], point: FloatArray) 
     x, y, depth = rows @ place
     wrong = rounded @ np.abs(place)
     if depth == 0.0:
-        return float(np.inf)
+        return 0.0  # it has no picture
     return float((wrong[:2].max() + max(abs(x), abs(y)) / abs(depth) * wrong[2]) / abs(depth))
 
 

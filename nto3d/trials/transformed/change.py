@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nto3d.files import write_arrays
 from nto3d.types import FloatArray
 
 CAMERAS, IMAGE, MASK, DEPTH = "cameras_sphere.npz", "image", "mask", "depth"
@@ -53,7 +54,7 @@ def edit(change: Callable[[Entries], Entries | None]) -> Callable[[Path], None]:
     def make(scene: Path) -> None:
         entries = read_entries(scene)
         changed = change(entries)
-        np.savez(scene / CAMERAS, **(entries if changed is None else changed))
+        write_arrays(scene / CAMERAS, entries if changed is None else changed)
 
     return make
 

@@ -116,7 +116,7 @@ def _first_only(save: Save, folder: str = MASK) -> Callable[[Path], None]:
 def _depth_arrays(scene: Path) -> None:
     unit = json.loads((scene / "scene.json").read_text(encoding="utf-8"))["depth"]["scale"]
     for file in sorted((scene / DEPTH).iterdir()):
-        depth = cv2.imread(str(file), cv2.IMREAD_UNCHANGED).astype(np.float32) * unit
+        depth = np.asarray(Image.open(file)).astype(np.float32) * unit
         np.save(file.with_suffix(".npy"), depth)
         file.unlink()
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from nto3d.export.mesh_io import read_mesh, write_mesh
+from nto3d.files import write_arrays
 from nto3d.trials.transformed.change import (
     CAMERAS,
     Change,
@@ -89,7 +90,7 @@ def _left_handed(scene: Path) -> None:
     entries = read_entries(scene)
     for key, stored in entries.items():
         entries[key] = stored @ flip if key.startswith("world_mat_") else flip @ stored @ flip
-    np.savez(scene / CAMERAS, **entries)
+    write_arrays(scene / CAMERAS, entries)
 
 
 def _camera_axes(*signs: float) -> Callable[[Path], None]:
@@ -118,7 +119,7 @@ def _more_keys(entries: Entries) -> None:
 
 
 def _compressed(scene: Path) -> None:
-    np.savez_compressed(scene / CAMERAS, **read_entries(scene))
+    np.savez_compressed(scene / CAMERAS, allow_pickle=False, **read_entries(scene))
 
 
 def _moved(name: str, matrix: FloatArray, upright: bool = False) -> Change:
