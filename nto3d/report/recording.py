@@ -72,6 +72,9 @@ class Recording:
     def mesh(self, entity: str, mesh: Mesh) -> None:
         """A mesh."""
 
+    def about(self, place: FloatArray) -> None:
+        """What is told from here on is kept relative to a place [3]: a recording holds float32."""
+
 
 class RerunRecording(Recording):
     """Writes a .rrd file, under a temporary name until it is closed.
@@ -100,6 +103,7 @@ class RerunRecording(Recording):
             raise InputError(f"cannot write {path}: {error}") from error
         self._stream.log("/", rerun.ViewCoordinates.RDF, static=True)
         self._masks: dict[str, BoolArray] = {}
+        self._place: FloatArray = np.zeros(3)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,7 +127,7 @@ class RerunRecording(Recording):
     def camera(self, entity: str, intrinsics: FloatArray, cam_to_world: FloatArray, size: tuple[int, int]) -> None:
         """See `Recording`."""
         rerun = self._rerun
-        pose = rerun.Transform3D(translation=cam_to_world[:, 3], mat3x3=cam_to_world[:, :3])
+        pose = rerun.Transform3D(translation=cam_to_world[:, 3] - self._place, mat3x3=cam_to_world[:, :3])
         # Rerun's pixels have their corner at an integer, ours their centre
         shifted = intrinsics + np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
         lens = rerun.Pinhole(
@@ -163,7 +167,7 @@ class RerunRecording(Recording):
 
     def points(self, entity: str, points: FloatArray, colors: ByteArray, radius: float) -> None:
         """See `Recording`."""
-        self._log(entity, self._rerun.Points3D(points, colors=colors, radii=radius))
+        self._log(entity, self._rerun.Points3D(points - self._place, colors=colors, radii=radius))
 
     def scalar(self, entity: str, value: float) -> None:
         """See `Recording`."""
@@ -173,9 +177,13 @@ class RerunRecording(Recording):
     def mesh(self, entity: str, mesh: Mesh) -> None:
         """See `Recording`."""
         shown = self._rerun.Mesh3D(
-            vertex_positions=mesh.vertices, triangle_indices=mesh.faces, vertex_colors=mesh.colors
+            vertex_positions=mesh.vertices - self._place, triangle_indices=mesh.faces, vertex_colors=mesh.colors
         )
         self._log(entity, shown)
+
+    def about(self, place: FloatArray) -> None:
+        """See `Recording`."""
+        self._place = place
 
     def _log(self, entity: str, what: rerun.AsComponents | Any, always: bool = False) -> None:
         self._stream.log(entity, what, static=always)

@@ -54,6 +54,20 @@ def test_what_was_told_is_read_back(tmp_path: Path) -> None:
     assert found["/camera/depth"] == found["/mesh"] == [3]
 
 
+def test_a_scene_far_away_is_kept_relative_to_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Float32 could not tell these vertices apart: it has steps of half a metre there."""
+    pytest.importorskip("rerun")
+    place, told = np.array([450000.0, 5400000.0, 300.0]), {}
+    with open_recording(ViewerName.rerun, tmp_path / "a.rrd", "test") as recording:
+        monkeypatch.setattr(recording, "_log", lambda entity, what, always=False: told.update({entity: what}))
+        recording.about(place)
+        recording.mesh("mesh", Mesh(place + 0.1 * np.eye(3), MESH.faces))
+        recording.points("points", place + 0.1 * np.eye(3), PICTURE[0, :3], 0.1)
+    vertices = told["mesh"].vertex_positions.as_arrow_array().to_pylist()
+    np.testing.assert_allclose(vertices, 0.1 * np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(told["points"].positions.as_arrow_array().to_pylist(), vertices)
+
+
 def fail_halfway(path: Path) -> None:
     with open_recording(ViewerName.rerun, path, "test") as recording:
         recording.at("pass", 7)

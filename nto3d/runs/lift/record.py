@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
 
 import numpy as np
 
+from nto3d.export.coordinates import is_coarse, near_origin
 from nto3d.report.recording import Recording
 from nto3d.types import BoolArray, Scene
+
+log = logging.getLogger("nto3d")
 
 
 def view_entity(scene: Scene, view: int) -> str:
@@ -19,8 +23,14 @@ def view_entity(scene: Scene, view: int) -> str:
 
 
 def record_views(recording: Recording, scene: Scene) -> None:
-    """Cameras, in the world's frame and unit, and pictures."""
+    """Cameras, in the world's frame and unit, and pictures; all relative to a place where float32 is too coarse."""
     cameras, matrix = scene.cameras, scene.world_from_normalized
+    sphere = matrix[:3, 3] + scene.scale * np.array([[-1.0], [1.0]])
+    if is_coarse(sphere):
+        place, _ = near_origin(sphere)
+        where = ", ".join(f"{value:.12g}" for value in place)
+        log.info("the recording is relative to (%s)", where)
+        recording.about(place)
     for view in range(len(cameras)):
         pose = cameras.cam_to_world[view]
         rotation = matrix[:3, :3] / scene.scale @ pose[:, :3]
