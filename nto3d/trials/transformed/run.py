@@ -34,7 +34,7 @@ CHANGES: Mapping[str, Sequence[Change]] = {
     "Depth": DEPTHS,
 }
 SETTINGS = (
-    *("scene=dtu", "scene.downscale=2", "segmenter=precomputed", "trainer=smoke", "trainer.steps=200"),
+    *("scene=dtu", "scene.downscale=2", "segmenter=precomputed", "trainer=smoke", "trainer.steps=400"),
     *("encoding.levels=8", "field.exposure=off", "export.resolution=64", "evaluate=none", "logger=none"),
     *("device=cpu", "threads=1"),
 )
