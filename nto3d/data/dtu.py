@@ -29,10 +29,10 @@ from nto3d.data.images import (
     reduced_size,
 )
 from nto3d.data.splits import split
-from nto3d.data.viewpoints import check_masks_in_front, check_same_frame, check_stored, check_viewpoints
+from nto3d.data.viewpoints import check_hands, check_masks_in_front, check_same_frame, check_stored, check_viewpoints
 from nto3d.errors import InputError
 from nto3d.geometry.cameras import scale_intrinsics
-from nto3d.geometry.poses import normalize_cameras, split_similarity
+from nto3d.geometry.poses import is_mirrored, normalize_cameras, split_similarity
 from nto3d.parsers.archives import Archive
 from nto3d.parsers.guard import parsing
 from nto3d.parsers.meshes import load_mesh
@@ -67,23 +67,25 @@ def read_dtu(
     if image_files is None:
         raise InputError(f"{path}: expected a folder {' or '.join(IMAGE_FOLDERS)} with pictures, there is none")
     views = len(image_files)
-    intrinsics, cam_to_world, world_from_normalized = _read_cameras(_camera_file(path), views)
+    intrinsics, cam_to_world, world_from_normalized, opposite = _read_cameras(_camera_file(path), views)
     train, test = split(views, test_views)
     full_size = common_size(image_files)
     if not 1 <= downscale <= min(full_size):
         raise InputError(f"scene.downscale: expected 1 to {min(full_size)} for {path}, got {downscale}")
     mask_maps = _read_masks(path, views, downscale, full_size, masks)
+    cameras = Cameras(
+        intrinsics=scale_intrinsics(intrinsics, 1 / downscale, 1 / downscale),
+        cam_to_world=cam_to_world,
+        size=reduced_size(full_size, downscale),
+    )
     if mask_maps is not None:
-        check_masks_in_front(_camera_file(path), cam_to_world, mask_maps)
+        check_masks_in_front(_camera_file(path), cameras, mask_maps)
+        check_hands(_camera_file(path), cameras, opposite, mask_maps)
     images = read_images(image_files, downscale)
     return Scene(
         name=name,
         images=images,
-        cameras=Cameras(
-            intrinsics=scale_intrinsics(intrinsics, 1 / downscale, 1 / downscale),
-            cam_to_world=cam_to_world,
-            size=(images.shape[1], images.shape[2]),
-        ),
+        cameras=cameras,
         masks=mask_maps,
         depths=_read_depths(path, views, downscale, full_size, split_similarity(world_from_normalized).scale),
         names=tuple(file.name for file in image_files),
@@ -152,8 +154,11 @@ def _checked(matrix: NDArray[Any], key: str, file: Path) -> FloatArray:
     return matrix
 
 
-def _read_cameras(file: Path, views: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Intrinsics [V, 3, 3] of the full-size pictures, cam_to_world [V, 3, 4] and world_from_normalized [4, 4]."""
+def _read_cameras(file: Path, views: int) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+    """Intrinsics [V, 3, 3] of the full-size pictures, cam_to_world [V, 3, 4], world_from_normalized [4, 4].
+
+    And [V], whether a matrix has the sign of a mirror.
+    """
     stored, scale_mats = _load_matrices(file, views)
     check_same_frame(file, scale_mats)
     world_mats = [matrix.astype(np.float64) for matrix in stored]
@@ -167,7 +172,8 @@ def _read_cameras(file: Path, views: int) -> tuple[FloatArray, FloatArray, Float
     except ValueError as error:
         raise InputError(f"{file}: world_mat: {error}") from error
     check_viewpoints(file, world_mats, cam_to_world)
-    return intrinsics, cam_to_world, world_from_normalized
+    opposite = np.array([is_mirrored(matrix) for matrix in world_mats])
+    return intrinsics, cam_to_world, world_from_normalized, opposite
 
 
 def _read_masks(path: Path, views: int, downscale: int, full_size: tuple[int, int], required: bool) -> BoolArray | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from nto3d.errors import InputError
+from nto3d.geometry.hull import visual_hull
 from nto3d.geometry.poses import is_mirrored, pixel_error
-from nto3d.types import BoolArray, FloatArray
+from nto3d.types import BoolArray, Cameras, FloatArray
 
+HULL, DISSENT, MORE = 32, 0.1, 1.1  # cells of the masks' hull; see `visual_hull`; how much larger it has to be
 MOST_ERROR = 0.5  # pixels by which rounding may move the middle of the scene
 
 
@@ -62,14 +65,38 @@ def check_viewpoints(file: Path, world_mats: Sequence[FloatArray], cam_to_world:
         )
 
 
-def check_masks_in_front(file: Path, cam_to_world: FloatArray, masks: BoolArray) -> None:
-    """Refuse cameras [V, 3, 4] that have the unit sphere behind them though their masks [V, H, W] show the target."""
-    for view in np.flatnonzero(_behind(cam_to_world)):
+def check_masks_in_front(file: Path, cameras: Cameras, masks: BoolArray) -> None:
+    """Refuse cameras that have the unit sphere behind them though their masks [V, H, W] show the target."""
+    for view in np.flatnonzero(_behind(cameras.cam_to_world)):
         if masks[view].any():
             raise InputError(
                 f"{file}: world_mat_{view}: expected a camera that sees the target, as its mask does, got one that has "
                 "the unit sphere of scale_mat behind it (are its axes flipped?)"
             )
+
+
+def check_hands(file: Path, cameras: Cameras, opposite: BoolArray, masks: BoolArray) -> None:
+    """Refuse cameras mirrored along their optical axis, which are taken for others, turned by half a circle about it.
+
+    As projections the two are one, and a matrix of the other sign is as good: only masks tell them apart. What they
+    have in common is larger for the cameras that are meant.
+
+    Args:
+        opposite: [V], whose matrices have the sign of a mirror, see `is_mirrored`. masks: bool [V, H, W].
+    """
+    if not opposite.any():
+        return
+    turned = cameras.cam_to_world.copy()
+    turned[opposite, :, :2] *= -1.0
+    found = [
+        visual_hull(some, range(len(masks)), HULL, masks, margin=0.0, dissent=DISSENT).sum()
+        for some in (cameras, replace(cameras, cam_to_world=turned))
+    ]
+    if found[1] > MORE * found[0]:
+        raise InputError(
+            f"{file}: world_mat_{int(np.argmax(opposite))}: expected K [R | t] with a rotation R (right-handed, x "
+            "right, y down, z forward), got a mirrored camera by what the masks have in common: the z axis is flipped"
+        )
 
 
 def _behind(cam_to_world: FloatArray) -> BoolArray:

@@ -104,6 +104,33 @@ def test_mirrored_cameras_are_called_mirrored(tmp_path: Path, change: Callable[[
         read(tmp_path, change)
 
 
+def off_the_axis(path: Path) -> None:
+    """Masks of something small beside the middle of the scene, drawn by hand where each camera sees it."""
+    place = np.array([0.3, -0.1, 0.35])
+    scene = read_dtu(path)
+    y, x = np.mgrid[:24, :32]
+    for view in range(6):
+        xy, _ = project(scene.cameras.intrinsics[view], scene.cameras.cam_to_world[view], place)
+        mask = ((x - xy[0]) ** 2 + (y - xy[1]) ** 2 < 9).astype(np.uint8) * 255
+        Image.fromarray(mask).save(path / "mask" / f"{view:03d}.png")
+
+
+@pytest.mark.parametrize("change", [axes(1.0, 1.0, -1.0), SAME["upper rows negated"], SAME["mixed signs"]])
+def test_a_mirrored_optical_axis_is_told_from_a_negative_factor(tmp_path: Path, change: Any) -> None:
+    """By what the masks have in common: as a projection matrix the one is as good as the other."""
+    read(tmp_path)
+    off_the_axis(tmp_path)
+    with np.load(tmp_path / "cameras_sphere.npz") as stored:
+        entries = dict(stored)
+    change(entries)
+    np.savez(tmp_path / "cameras_sphere.npz", **entries)
+    if change in SAME.values():
+        assert len(read_dtu(tmp_path).images) == 6
+    else:
+        with pytest.raises(InputError, match=r"world_mat_0: .* a mirrored camera by what the masks have in common"):
+            read_dtu(tmp_path)
+
+
 def test_a_single_mirrored_camera_is_found(tmp_path: Path) -> None:
     def change(entries: Entries) -> None:
         other = dict(entries)

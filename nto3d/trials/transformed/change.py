@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nto3d.files import write_arrays
+from nto3d.parsers.archives import Archive
+from nto3d.parsers.pictures import open_picture
+from nto3d.parsers.text import read_json_object
 from nto3d.types import FloatArray
 
-CAMERAS, IMAGE, MASK, DEPTH = "cameras_sphere.npz", "image", "mask", "depth"
+CAMERAS, IMAGE, MASK, DEPTH, NOTES = "cameras_sphere.npz", "image", "mask", "depth", "scene.json"
 Entries = dict[str, NDArray[Any]]  # of the file of cameras
 
 
@@ -44,8 +47,8 @@ class Change:
 
 def read_entries(scene: Path) -> Entries:
     """What the file of cameras holds."""
-    with np.load(scene / CAMERAS, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
+    archive = Archive(scene / CAMERAS, "an npz archive of cameras", 1 << 12)
+    return dict(zip(archive.names, archive.read(archive.names), strict=True))
 
 
 def edit(change: Callable[[Entries], Entries | None]) -> Callable[[Path], None]:
@@ -91,3 +94,14 @@ def in_turn(*changes: Callable[[Path], object]) -> Callable[[Path], None]:
             change(scene)
 
     return make
+
+
+def read_notes(scene: Path) -> dict[str, Any]:
+    """What `scene.json` holds."""
+    return read_json_object(scene / NOTES, "notes of a procedural scene")
+
+
+def read_pixels(file: Path, mode: str | None = None) -> NDArray[Any]:
+    """The pixels of a picture, in a mode of Pillow (None: as they are stored)."""
+    with open_picture(file) as picture:
+        return np.asarray(picture if mode is None else picture.convert(mode))

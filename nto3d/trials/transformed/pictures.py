@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nto3d.geometry.poses import decompose_projection
-from nto3d.trials.transformed.change import DEPTH, IMAGE, MASK, Change, Expected, edit_world_mats, in_turn
+from nto3d.trials.transformed.change import (
+    DEPTH,
+    IMAGE,
+    MASK,
+    NOTES,
+    Change,
+    Expected,
+    edit_world_mats,
+    in_turn,
+    read_notes,
+    read_pixels,
+)
 from nto3d.types import FloatArray
 
 Pixels = NDArray[Any]
@@ -27,8 +37,7 @@ def _saved(save: Save, folder: str = IMAGE, suffix: str = ".png") -> Callable[[P
 
     def make(scene: Path) -> None:
         for file in sorted((scene / folder).iterdir()):
-            with Image.open(file) as opened:
-                pixels = np.asarray(opened.convert("L" if folder == MASK else "RGB"))
+            pixels = read_pixels(file, "L" if folder == MASK else "RGB")
             file.unlink()
             save(file.with_suffix(suffix), pixels)
 
@@ -66,8 +75,8 @@ def _alpha_for_mask(keep: bool) -> Callable[[Path], None]:
     def make(scene: Path) -> None:
         masks = sorted((scene / MASK).iterdir())
         for file, mask in zip(sorted((scene / IMAGE).iterdir()), masks, strict=True):
-            picture = Image.open(file).convert("RGB")
-            picture.putalpha(Image.open(mask).convert("L"))
+            picture = Image.fromarray(read_pixels(file, "RGB"))
+            picture.putalpha(Image.fromarray(read_pixels(mask, "L")))
             picture.save(file)
         if not keep:
             for mask in masks:
@@ -108,15 +117,15 @@ def _skew(view: int, stored: FloatArray) -> FloatArray:
 def _first_only(save: Save, folder: str = MASK) -> Callable[[Path], None]:
     def make(scene: Path) -> None:
         file = min((scene / folder).iterdir())
-        save(file, np.asarray(Image.open(file)))
+        save(file, read_pixels(file))
 
     return make
 
 
 def _depth_arrays(scene: Path) -> None:
-    unit = json.loads((scene / "scene.json").read_text(encoding="utf-8"))["depth"]["scale"]
+    unit = read_notes(scene)["depth"]["scale"]
     for file in sorted((scene / DEPTH).iterdir()):
-        depth = np.asarray(Image.open(file)).astype(np.float32) * unit
+        depth = read_pixels(file).astype(np.float32) * unit
         np.save(file.with_suffix(".npy"), depth)
         file.unlink()
 
@@ -163,7 +172,7 @@ MASKS = (
 )
 DEPTHS = (
     Change("depth maps as .npy", _depth_arrays),
-    Change("depth maps without their unit", lambda scene: (scene / "scene.json").unlink(), Expected.refused),
+    Change("depth maps without their unit", lambda scene: (scene / NOTES).unlink(), Expected.refused),
     Change("depth map 3 missing", lambda scene: sorted((scene / DEPTH).iterdir())[3].unlink(), Expected.either),
     Change("a depth map of another size", _first_only(_mapped(lambda p: p[:-2]), DEPTH), Expected.refused),
 )

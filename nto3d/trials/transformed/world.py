@@ -13,6 +13,7 @@ from nto3d.export.mesh_io import read_mesh, write_mesh
 from nto3d.files import write_arrays
 from nto3d.trials.transformed.change import (
     CAMERAS,
+    NOTES,
     Change,
     Entries,
     Expected,
@@ -20,6 +21,7 @@ from nto3d.trials.transformed.change import (
     edit_world_mats,
     in_turn,
     read_entries,
+    read_notes,
 )
 from nto3d.types import FloatArray
 
@@ -58,9 +60,9 @@ def move_world(matrix: FloatArray, upright: bool = False) -> Callable[[Path], No
     def rest(scene: Path) -> None:
         surface = scene / "gt_mesh.ply"
         write_mesh(read_mesh(surface).transformed(matrix), surface)
-        notes = json.loads((scene / "scene.json").read_text(encoding="utf-8"))
+        notes = read_notes(scene)
         notes["depth"]["scale"] *= scale
-        (scene / "scene.json").write_text(json.dumps(notes), encoding="utf-8")
+        (scene / NOTES).write_text(json.dumps(notes), encoding="utf-8")
 
     return in_turn(edit(each), rest)
 
