@@ -80,7 +80,7 @@ def read_dtu(
     )
     if mask_maps is not None:
         check_masks_in_front(_camera_file(path), cameras, mask_maps)
-        check_hands(_camera_file(path), cameras, opposite, mask_maps)
+    check_hands(_camera_file(path), cameras, opposite, mask_maps)
     images = read_images(image_files, downscale)
     return Scene(
         name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from nto3d.geometry.hull import visual_hull
 from nto3d.geometry.poses import is_mirrored, pixel_error
 from nto3d.types import BoolArray, Cameras, FloatArray
 
+log = logging.getLogger("nto3d")
 HULL, DISSENT, MORE = 32, 0.1, 1.1  # cells of the masks' hull; see `visual_hull`; how much larger it has to be
 MOST_ERROR = 0.5  # pixels by which rounding may move the middle of the scene
 
@@ -75,16 +77,20 @@ def check_masks_in_front(file: Path, cameras: Cameras, masks: BoolArray) -> None
             )
 
 
-def check_hands(file: Path, cameras: Cameras, opposite: BoolArray, masks: BoolArray) -> None:
+def check_hands(file: Path, cameras: Cameras, opposite: BoolArray, masks: BoolArray | None) -> None:
     """Refuse cameras mirrored along their optical axis, which are taken for others, turned by half a circle about it.
 
     As projections the two are one, and a matrix of the other sign is as good: only masks tell them apart. What they
-    have in common is larger for the cameras that are meant.
+    have in common is larger for the cameras that are meant. Without masks the log says what is assumed.
 
     Args:
-        opposite: [V], whose matrices have the sign of a mirror, see `is_mirrored`. masks: bool [V, H, W].
+        opposite: [V], whose matrices have the sign of a mirror, see `is_mirrored`. masks: bool [V, H, W], or None.
     """
     if not opposite.any():
+        return
+    first = int(np.argmax(opposite))
+    if masks is None:
+        log.warning("%s: world_mat_%d has the sign of a mirror: taken for one times a negative number", file, first)
         return
     turned = cameras.cam_to_world.copy()
     turned[opposite, :, :2] *= -1.0
@@ -94,7 +100,7 @@ def check_hands(file: Path, cameras: Cameras, opposite: BoolArray, masks: BoolAr
     ]
     if found[1] > MORE * found[0]:
         raise InputError(
-            f"{file}: world_mat_{int(np.argmax(opposite))}: expected K [R | t] with a rotation R (right-handed, x "
+            f"{file}: world_mat_{first}: expected K [R | t] with a rotation R (right-handed, x "
             "right, y down, z forward), got a mirrored camera by what the masks have in common: the z axis is flipped"
         )
 

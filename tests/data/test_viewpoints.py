@@ -131,6 +131,22 @@ def test_a_mirrored_optical_axis_is_told_from_a_negative_factor(tmp_path: Path, 
             read_dtu(tmp_path)
 
 
+def test_without_masks_the_log_says_what_is_assumed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_dtu_scene(tmp_path, masks=False)
+    read_dtu(tmp_path, masks=False)
+    assert not caplog.messages
+    with np.load(tmp_path / "cameras_sphere.npz") as stored:
+        entries = dict(stored)
+    SAME["mixed signs"](entries)
+    np.savez(tmp_path / "cameras_sphere.npz", **entries)
+    read_dtu(tmp_path, masks=False)
+    assert not caplog.messages  # the last row has the sign, too
+    SAME["upper rows negated"](entries)
+    np.savez(tmp_path / "cameras_sphere.npz", **entries)
+    read_dtu(tmp_path, masks=False)
+    assert "world_mat_0 has the sign of a mirror: taken for one times a negative number" in caplog.text
+
+
 def test_a_single_mirrored_camera_is_found(tmp_path: Path) -> None:
     def change(entries: Entries) -> None:
         other = dict(entries)
