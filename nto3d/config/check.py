@@ -189,7 +189,7 @@ def get_value(config: object, key: str) -> Any:
 def _check_names(config: Config) -> None:
     for key in ("device", "segmenter.device"):
         device = get_value(config, key)
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
             raise InputError(f"{key}: expected auto, cpu, cuda or cuda:N, got {device!r}")
     if not re.fullmatch(NAME, config.scene.name) or set(config.scene.name) == {"."}:
         raise InputError(f"scene.name: expected letters, digits and . _ + -, got {config.scene.name!r}")
