@@ -19,6 +19,14 @@ LEVELS = 256  # classes of a colour channel
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, colours in 0..1
 LONGEST = 12.0  # wave length, the network's unit: twice the box, so that its two ends differ
 FAR = 10.0  # places farther away than this are pulled in
+# Least and most of each size, so that nothing huge is made of a file that is none
+SIZES = {
+    **dict.fromkeys(("image", "patch", "points", "window"), (1, 4096)),
+    **dict.fromkeys(("width", "decoder_width"), (4, 65536)),
+    **dict.fromkeys(("depth", "decoder_depth"), (1, 256)),
+    **dict.fromkeys(("heads", "decoder_heads"), (1, 1024)),
+    "frequencies": (0, 64),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class MccSizes:
             published model's do not.
 
     Raises:
-        ValueError: they do not fit each other.
+        ValueError: they do not fit each other, or one is none of `SIZES`.
     """
 
     image: int = 224
@@ -50,6 +58,12 @@ class MccSizes:
     hints: bool = False
 
     def __post_init__(self) -> None:
+        for name, (least, most) in SIZES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise ValueError(f"{name}: expected a whole number, {least} to {most}, got {str(value)[:20]}")
+        if not isinstance(self.hints, bool):
+            raise ValueError(f"hints: expected true or false, got {str(self.hints)[:20]}")
         if self.image % self.patch or self.points % self.window or self.grid != self.points // self.window:
             raise ValueError(
                 f"expected as many patches of the picture as windows of the points, got {self.image} / {self.patch} "
@@ -57,6 +71,9 @@ class MccSizes:
             )
         if self.width % 4 or self.decoder_width % 4:
             raise ValueError(f"expected widths that 4 divides, got {self.width} and {self.decoder_width}")
+        for width, heads in ((self.width, self.heads), (self.decoder_width, self.decoder_heads)):
+            if width % heads:
+                raise ValueError(f"expected a width that {heads} heads share, got {width}")
 
     @property
     def grid(self) -> int:

@@ -7,21 +7,22 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
 from nto3d.mcc.model import Mcc, MccSizes
-from nto3d.parsers.tensors import read_safetensors, read_torch
+from nto3d.parsers.guard import parsing
+from nto3d.parsers.tensors import is_state, pack_safetensors, read_safetensors, read_torch
 from nto3d.parsers.text import parse_json
 
 BUNDLED = Path(__file__).with_name("bundled.safetensors")  # docs/mcc.md says how it was made
 SIZES_KEY = "mcc_sizes"  # of the metadata in our own files
 HEAD, DECODER_HEAD = 64, 32  # channels of a head in the published model, which its weights do not tell
-SHOWN = 3  # names in an error
+SHOWN, LONGEST = 3, 80  # names and characters in an error
 
 
 def load_mcc(path: Path, device: torch.device | str = "cpu") -> Mcc:
@@ -60,7 +61,7 @@ def save_mcc(model: Mcc, path: Path, dtype: torch.dtype = torch.float16) -> None
     """
     state = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     sizes = json.dumps(dataclasses.asdict(model.sizes))
-    write_atomic(path, save(state, metadata={SIZES_KEY: sizes}))
+    write_atomic(path, pack_safetensors(state, {SIZES_KEY: sizes}))
 
 
 def infer_sizes(state: Mapping[str, Tensor]) -> MccSizes:
@@ -68,6 +69,18 @@ def infer_sizes(state: Mapping[str, Tensor]) -> MccSizes:
 
     Raises:
         ValueError: a weight that shows a size is missing, or the sizes are impossible.
+    """
+    sizes: dict[str, Any] = dict(seen_sizes(state))
+    sizes["heads"] = max(1, sizes["width"] // HEAD)
+    sizes["decoder_heads"] = max(1, sizes["decoder_width"] // DECODER_HEAD)
+    return MccSizes(**sizes)
+
+
+def seen_sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """The sizes that the shapes of weights show, by the names of `MccSizes`: all but heads, waves and hints.
+
+    Raises:
+        ValueError: a weight that shows a size is missing.
     """
 
     def shape(name: str, dimensions: int) -> tuple[int, ...]:
@@ -84,35 +97,49 @@ def infer_sizes(state: Mapping[str, Tensor]) -> MccSizes:
     grid = round((shape("pos_embed", 3)[1] - 1) ** 0.5)
     window = round((shape("xyz_pos_embed.two_d_pos_embed", 3)[1] - 1) ** 0.5)
     inner = shape("decoder_embed.weight", 2)[0]
-    return MccSizes(
-        image=grid * patch,
-        patch=patch,
-        points=grid * window,
-        window=window,
-        width=width,
-        depth=count("blocks."),
-        heads=max(1, width // HEAD),
-        decoder_width=inner,
-        decoder_depth=count("decoder_blocks."),
-        decoder_heads=max(1, inner // DECODER_HEAD),
-    )
+    return {
+        "image": grid * patch,
+        "patch": patch,
+        "points": grid * window,
+        "window": window,
+        "width": width,
+        "depth": count("blocks."),
+        "decoder_width": inner,
+        "decoder_depth": count("decoder_blocks."),
+    }
 
 
 def _read_own(path: Path) -> tuple[dict[str, Tensor], MccSizes]:
     state, metadata = read_safetensors(path, "weights of MCC")
-    if SIZES_KEY not in metadata:
-        raise InputError(f"{path}: expected a file of nto3d with {SIZES_KEY} in its metadata, got one without")
-    try:
-        sizes = MccSizes(**parse_json(metadata[SIZES_KEY], path, f"{SIZES_KEY} in its metadata"))
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise InputError(f"{path}: expected possible {SIZES_KEY}, got {metadata[SIZES_KEY]} ({error})") from error
+    if set(metadata) != {SIZES_KEY}:  # files of early versions have no checksum, and nothing else either
+        came = ", ".join(sorted(metadata))[:LONGEST] or "none"
+        raise InputError(f"{path}: expected a file of nto3d with {SIZES_KEY} in its metadata, got {came}")
+    text = metadata[SIZES_KEY]
+    with parsing(path, f"{SIZES_KEY} in its metadata"):
+        try:
+            given = parse_json(text, path, f"{SIZES_KEY} in its metadata")
+            sizes = MccSizes(**given)
+            _agree(sizes, seen_sizes(state))
+        except (InputError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: expected possible {SIZES_KEY}, got {text[:LONGEST]} ({error})") from error
     return state, sizes
+
+
+def _agree(told: MccSizes, seen: Mapping[str, int]) -> None:
+    """Whether sizes are those that the tensors show, before a network of these sizes is made.
+
+    Raises:
+        ValueError: they are not.
+    """
+    for name, value in seen.items():
+        if getattr(told, name) != value:
+            raise ValueError(f"{name}: {getattr(told, name)}, the tensors have {value}")
 
 
 def _read_published(path: Path) -> tuple[dict[str, Tensor], MccSizes]:
     loaded = read_torch(path, "weights of MCC", allowed=[argparse.Namespace], legacy=True)
     state = loaded.get("model", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not is_state(state):
         raise InputError(f"{path}: expected weights of MCC, a dict of tensors, got another file of torch")
     try:
         return state, infer_sizes(state)
@@ -130,3 +157,5 @@ def _check(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tenso
     for name, value in expected.items():
         if state[name].shape != value.shape:
             raise InputError(f"{path}: {name}: expected a tensor {list(value.shape)}, got {list(state[name].shape)}")
+        if not state[name].is_floating_point() or not bool(torch.isfinite(state[name]).all()):
+            raise InputError(f"{path}: {name}: expected finite numbers, got {state[name].dtype} with others")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from nto3d.errors import InputError
 from nto3d.mcc.model import Mcc, MccSizes
-from nto3d.mcc.weights import infer_sizes, load_mcc, save_mcc
+from nto3d.mcc.weights import BUNDLED, infer_sizes, load_mcc, save_mcc
+from nto3d.parsers.tensors import CHECKSUM_KEY
 from tests.mcc.formula import formula_weights
 
 SIZES = MccSizes(
@@ -119,8 +125,6 @@ def test_foreign_and_damaged_files_are_one_line(tmp_path: Path, kind: str) -> No
     elif kind == "code.pth":
         torch.save({"model": {}, "args": Evil()}, path)
     elif kind == "foreign.safetensors":
-        from safetensors.torch import save_file
-
         save_file({"a": torch.zeros(3)}, path)
     with pytest.raises(InputError, match=words) as caught:
         load_mcc(path)
@@ -128,9 +132,68 @@ def test_foreign_and_damaged_files_are_one_line(tmp_path: Path, kind: str) -> No
 
 
 def test_impossible_sizes_in_our_own_file_are_one_line(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     for text in ("{}x", '{"image": 30}', '{"depth_": 3}', "[]"):
         save_file({"a": torch.zeros(3)}, tmp_path / "own.safetensors", {"mcc_sizes": text})
         with pytest.raises(InputError, match="possible mcc_sizes"):
             load_mcc(tmp_path / "own.safetensors")
+
+
+def test_any_flipped_bit_of_our_own_file_is_refused(tmp_path: Path) -> None:
+    """Half of them in the header: sizes, names, the checksum and what it is called."""
+    path = tmp_path / "own.safetensors"
+    save_mcc(model(), path)
+    whole, generator = path.read_bytes(), np.random.default_rng(0)
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for number in range(200):
+        first, end = (0, header) if number % 2 else (header, len(whole))
+        bit = int(generator.integers(8 * first, 8 * end))
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(InputError, match=re.escape(str(path))) as caught:
+            load_mcc(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_our_own_files_of_early_versions_have_no_checksum(tmp_path: Path) -> None:
+    state = {name: value.contiguous() for name, value in model().state_dict().items()}
+    save_file(state, tmp_path / "early.safetensors", {"mcc_sizes": json.dumps(vars(SIZES))})
+    assert torch.equal(logits(load_mcc(tmp_path / "early.safetensors")), logits(model()))
+
+
+def test_the_bundled_weights_have_one() -> None:
+    with safe_open(BUNDLED, framework="pt") as file:
+        assert set(file.metadata()) == {"mcc_sizes", CHECKSUM_KEY}
+    assert load_mcc(BUNDLED).sizes.width == 160
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("heads", 0), ("heads", 3), ("heads", True), ("heads", 2.0), ("decoder_heads", "4"), ("decoder_heads", None)),
+        *(("width", 10**9), ("width", 60), ("depth", 10**7), ("depth", 2), ("depth", -1), ("decoder_depth", 0)),
+        *(("frequencies", 10**6), ("frequencies", -1), ("hints", 1), ("hints", "no"), ("image", 10**30), ("patch", 0)),
+    ],
+)
+def test_sizes_are_bounded_before_a_network_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
+    monkeypatch.setattr("nto3d.mcc.weights.Mcc", None)
+    state = {name: value.contiguous() for name, value in model().state_dict().items()}
+    save_file(state, tmp_path / "own.safetensors", {"mcc_sizes": json.dumps({**vars(SIZES), name: value})})
+    with pytest.raises(InputError, match=rf"own\.safetensors: expected possible mcc_sizes, got .*{name[-5:]}"):
+        load_mcc(tmp_path / "own.safetensors")
+
+
+@pytest.mark.parametrize("value", [torch.full((1, 1, 64), torch.nan), torch.zeros(1, 1, 64, dtype=torch.int64)])
+def test_weights_that_are_no_finite_numbers_are_refused(tmp_path: Path, value: Tensor) -> None:
+    torch.save(change(lambda s: s.update({"cls_token": value})), tmp_path / "mcc.pth")
+    with pytest.raises(InputError, match=r"mcc\.pth: cls_token: expected finite numbers"):
+        load_mcc(tmp_path / "mcc.pth")
+
+
+def test_a_published_file_of_too_many_blocks_is_refused_at_once(tmp_path: Path) -> None:
+    many = {f"blocks.{number}.norm1.bias": torch.zeros(1) for number in range(300)}
+    torch.save(change(lambda s: s.update(many)), tmp_path / "mcc.pth")
+    with pytest.raises(InputError, match=r"depth: expected a whole number, 1 to 256, got 300"):
+        load_mcc(tmp_path / "mcc.pth")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nto3d.errors import InputError
-from nto3d.parsers.tensors import read_torch
+from nto3d.parsers.tensors import is_state, read_torch
 from nto3d.segment.embeddings import EmbeddingCache
 from nto3d.segment.sam.library import sam_modeling
 from nto3d.segment.sam.published import file_hash, find_checkpoint
@@ -24,6 +24,13 @@ DECODER_HEADS = 8
 NORM_EPS = 1e-6
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # of RGB in 0..255
 PIXEL_STD = (58.395, 57.12, 57.375)
+# Of a size, so that nothing huge is made of a file that is none; the largest SAM is 1280 wide and 32 blocks deep
+MOST = {
+    **dict.fromkeys(("width", "prompt_width", "iou_width", "heads", "decoder_shrink"), 8192),
+    **dict.fromkeys(("mlp_width", "decoder_mlp"), 65536),
+    **dict.fromkeys(("patch", "grid", "window", "mask_channels", "masks"), 1024),
+    **dict.fromkeys(("depth", "decoder_depth", "iou_depth"), 256),
+}
 _ENCODER, _PROMPT, _DECODER = "image_encoder", "prompt_encoder", "mask_decoder"
 
 
@@ -38,6 +45,9 @@ class Architecture:
         prompt_width: channels of embeddings and prompts. mask_channels: hidden channels of the mask input.
         decoder_depth, decoder_mlp, decoder_shrink: the decoder's layers, their MLPs' width, and by what their attention
             is narrower. masks: how many masks answer an ambiguous prompt. iou_depth, iou_width: the MLP that scores.
+
+    Raises:
+        ValueError: one is less than 1 or more than `MOST`.
     """
 
     width: int
@@ -56,6 +66,11 @@ class Architecture:
     masks: int
     iou_depth: int
     iou_width: int
+
+    def __post_init__(self) -> None:
+        for name, most in MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name}: expected 1 to {most}, got {getattr(self, name)}")
 
 
 def open_sam(
@@ -89,15 +104,28 @@ def load_sam(path: Path, device: torch.device | str) -> Any:
     state = _read(path)
     try:
         architecture = infer_architecture(state)
+        _check_numbers(state)
         with torch.device("meta"):  # no memory and no random numbers for weights that are about to be replaced
             model = build_sam(modeling, architecture)
         model.load_state_dict(state, strict=True, assign=True)
-    except (KeyError, ValueError, RuntimeError, AssertionError) as error:  # the package checks sizes by assertions
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
+        # The package checks sizes by assertions
         reason = str(error).splitlines()[-1].strip()[:160] if str(error) else type(error).__name__
         raise InputError(f"{path}: expected the weights of a SAM of the package segment-anything; {reason}") from error
     for name, value in (("pixel_mean", PIXEL_MEAN), ("pixel_std", PIXEL_STD)):  # buffers that no checkpoint holds
         model.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
     return model.float().requires_grad_(False).eval().to(device)
+
+
+def _check_numbers(state: Mapping[str, Tensor]) -> None:
+    """Whether all weights are finite.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name, value in state.items():
+        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name}: expected finite numbers, got {value.dtype} with others")
 
 
 def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
@@ -194,6 +222,6 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path}: expected weights of SAM, found no such file")
     state = read_torch(path, "weights of SAM", legacy=True)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not is_state(state):
         raise InputError(f"{path}: expected the weights of a SAM, a dict of tensors, got another file of torch")
     return state

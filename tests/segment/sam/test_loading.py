@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from nto3d.errors import InputError
 from nto3d.segment.sam import published as sam_weights
@@ -39,6 +40,36 @@ def test_loads_what_was_saved(tmp_path: Path) -> None:
     picture = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(model.image_encoder(picture), expected.image_encoder(picture))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("image_encoder.blocks.0.attn.rel_pos_h", torch.zeros(5, 64), "heads: expected 1 to 8192, got 0"),
+        ("image_encoder.patch_embed.proj.weight", torch.zeros(32, 3, 2000, 1), "patch: expected 1 to 1024, got 2000"),
+        (
+            "mask_decoder.transformer.layers.0.cross_attn_token_to_image.q_proj.weight",
+            torch.zeros(64, 32),
+            "decoder_shrink: expected 1 to 8192, got 0",
+        ),
+        ("image_encoder.pos_embed", torch.full((1, 8, 8, 32), torch.nan), "pos_embed: expected finite numbers"),
+        ("image_encoder.pos_embed", torch.zeros(1, 8, 8, 32, dtype=torch.int64), "expected finite numbers"),
+        ("image_encoder.pos_embed", torch.zeros(1).expand(1, 8, 8, 10**10), "over 4 bytes"),
+        (3, torch.zeros(1), "a dict of tensors"),
+    ],
+)
+def test_sizes_and_numbers_that_no_sam_has_are_one_line(tmp_path: Path, name: str, value: Tensor, words: str) -> None:
+    torch.save({**random_sam().state_dict(), name: value}, tmp_path / "sam.pth")
+    with pytest.raises(InputError, match=rf"sam\.pth: expected .*{words}") as caught:
+        load_sam(tmp_path / "sam.pth", "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_more_blocks_than_any_sam_has_are_not_made(tmp_path: Path) -> None:
+    blocks = {f"image_encoder.blocks.{number}.attn.rel_pos_h": torch.zeros(5, 16) for number in range(300)}
+    torch.save({**random_sam().state_dict(), **blocks}, tmp_path / "sam.pth")
+    with pytest.raises(InputError, match="depth: expected 1 to 256, got 300"):
+        load_sam(tmp_path / "sam.pth", "cpu")
 
 
 @pytest.mark.parametrize(
