@@ -13,6 +13,7 @@ from nto3d.config.schema import Config, ExposureUse
 from nto3d.fields.exposure import Exposure
 from nto3d.geometry.carving import DepthMaps
 from nto3d.geometry.exposure import Exposures, reduced_pictures, shared_colors, solve_exposures
+from nto3d.parsers.contents import MismatchError
 from nto3d.stereo.maps import stereo_maps
 from nto3d.types import ByteArray, Cameras, Scene
 
@@ -24,12 +25,19 @@ def find_exposures(config: Config, scene: Scene, state: Mapping[str, Any] | None
 
     Args:
         state: of the checkpoint of the run that goes on, which knows the answer, or None.
+
+    Raises:
+        MismatchError: the checkpoint is of other views.
     """
     use = config.field.exposure
     if use is ExposureUse.off:
         return None
     if state is not None:
-        return stored_exposures(state["model"])
+        kept = stored_exposures(state["model"])
+        if kept is not None and len(kept.gain) != len(scene.cameras):
+            views = f"expected {len(scene.cameras)} views as in {scene.name}, got {len(kept.gain)}"
+            raise MismatchError(f"model.exposure.start_gain: {views}")
+        return kept
     found = estimate_exposures(scene.images, scene.cameras, scene.train)
     if use is ExposureUse.auto and not found.differ:
         log.info("pictures have the same exposure: neighbours differ by %.1f %%", 100.0 * found.difference)

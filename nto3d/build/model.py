@@ -28,6 +28,7 @@ from nto3d.kernels.hashgrid.spec import HashGridSpec
 from nto3d.render.grid import OccupancyGrid
 from nto3d.stages.model import SurfaceModel
 from nto3d.training.loop import Schedule
+from nto3d.training.restore import load_module
 from nto3d.types import BoolArray, Scene
 
 log = logging.getLogger("nto3d")
@@ -109,11 +110,14 @@ def restore_model(state: Mapping[str, Any], config: Config, device: torch.device
 
     Args:
         state: the checkpoint. config: what it was made with; only what does not shape the model may be another.
+
+    Raises:
+        InputError: its tensors are those of another model.
     """
     channels = len(state["model"].get("features.out.bias", ()))
     exposure = build_exposure(stored_exposures(state["model"]), ())  # the views trained with come with the state
     model = _assemble(config, state["model"]["grid.hull"], state["model"]["viewpoints"], device, channels, exposure)
-    model.load_state_dict(state["model"])
+    load_module(model, state["model"])
     return model
 
 

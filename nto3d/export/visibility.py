@@ -18,6 +18,7 @@ from nto3d.geometry.cameras import project
 from nto3d.geometry.normals import mesh_normals, unit
 from nto3d.kernels.raycast import MeshCaster
 from nto3d.parsers.archives import inflate
+from nto3d.parsers.contents import MismatchError
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray, Mesh
 
 FACING = 0.17  # least cosine between a vertex's normal and the way to a camera that sees it: 80 degrees
@@ -77,7 +78,20 @@ class Visibility:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Visibility:
-        """Counterpart of `state_dict`."""
+        """Counterpart of `state_dict`.
+
+        Raises:
+            MismatchError: the cameras or the packed masks are none.
+        """
+        try:
+            return cls._unpacked(state)
+        except ValueError as error:
+            raise MismatchError(
+                f"sight: expected cameras and packed masks of their size, got others ({error})"
+            ) from error
+
+    @classmethod
+    def _unpacked(cls, state: Mapping[str, Any]) -> Visibility:
         intrinsics, poses = (state[key].cpu().numpy() for key in ("intrinsics", "cam_to_world"))
         height, width = state["size"]
         cameras, shape = Cameras(intrinsics, poses, (height, width)), (len(intrinsics), height, width)

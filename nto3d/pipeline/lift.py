@@ -30,6 +30,7 @@ from nto3d.stages.lift.text_prompt import TextPrompt
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.views.projection import Projection, project_views, reduced
 from nto3d.stages.whole.whole import Whole
+from nto3d.training.restore import load_module, load_optimizer
 from nto3d.types import BoolArray, Mask, Prompts, Scene
 
 log = logging.getLogger("nto3d")
@@ -126,9 +127,10 @@ class Lifter:
         lift = self.config.lift
         torch.manual_seed(self.config.seed)  # the same masks whether or not the scene was fitted in this process
         model = build_model(self.config, self.scene, None, None, self.device, exposures=self.exposures)
-        model.load_state_dict(fitted.model)
+        load_module(model, dict(fitted.model))
         optimizer = build_optimizer(self.config, model)
-        optimizer.load_state_dict(copy.deepcopy(dict(fitted.optimizer)))  # torch would go on in these very tensors
+        kept = copy.deepcopy(dict(fitted.optimizer))  # torch would go on in these very tensors
+        load_optimizer(optimizer, kept, lift.scene_steps, settings=fitted.made_with is None)
         told = {view: fitted.seen[view] for view in {*self.views, *(some.view for some in self.others)}}
         first = self._with_transferred(clicked, told)
         confidences = mask_confidences(first, clicked, self.cameras, fitted.seen)

@@ -26,11 +26,13 @@ from nto3d.stages.features.term import LONGEST, FeatureTerm, compare_view, targe
 from nto3d.stages.reconstruct.objective import Reconstruction
 from nto3d.stages.views.render import render_view
 from nto3d.training.checkpoint import random_state, restore_random_state
-from nto3d.training.loop import fit
+from nto3d.training.contents import RECONSTRUCT_STAGE
+from nto3d.training.loop import Schedule, fit
+from nto3d.training.restore import check_step, load_module, load_optimizer, load_scaler
 from nto3d.types import Scene
 
 log = logging.getLogger("nto3d")
-STAGE = "reconstruct"
+STAGE = RECONSTRUCT_STAGE
 
 
 class Training:
@@ -44,7 +46,7 @@ class Training:
             None. seconds: that the training took, those before a checkpoint included.
 
     Raises:
-        InputError: the hull of the masks is empty, or the backend is missing.
+        InputError: the hull of the masks is empty, the backend is missing, or the state is that of another model.
     """
 
     def __init__(
@@ -87,12 +89,16 @@ class Training:
             self._restore(state)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._objective.load_state_dict(state["objective"])
-        self._scaler.load_state_dict(state["scaler"])
-        restore_random_state(state["random"])
         self._start, self.seconds = int(state["step"]), float(state["seconds"])
+        check_step(self._start, self._schedule().steps)
+        # Not trained yet: features whose weight is still 0; all, where the scaler left out the first steps
+        idle = [] if self.model.features is None else list(self.model.features.parameters())
+        idle = list(self.model.parameters()) if self._scaler.is_enabled() else idle
+        load_module(self.model, state["model"])
+        load_optimizer(self._optimizer, state["optimizer"], self._start, idle)
+        load_scaler(self._scaler, state["scaler"])
+        self._objective.load_state_dict(state["objective"])
+        restore_random_state(state["random"])
         log.info("going on from step %d", self._start)
 
     def state(self, step: int) -> dict[str, Any]:
@@ -122,12 +128,15 @@ class Training:
         Raises:
             InputError: the loss stopped being finite. Interrupted: Ctrl-C, and a checkpoint was saved.
         """
-        objects = self.targets.objects
-        schedule = build_schedule(self.config, 1 if objects is None else len(objects.names))
+        schedule = self._schedule()
         logger = watch.training(STAGE, schedule.steps, self._start)
         with memory_of(*memory_of_a_step(self.config)):
             fit(self._objective, self._optimizer, schedule, logger, save, run_dir, self._start, self._scaler)
         self.seconds += time.perf_counter() - self._begun
+
+    def _schedule(self) -> Schedule:
+        objects = self.targets.objects
+        return build_schedule(self.config, 1 if objects is None else len(objects.names))
 
     def _pictures(self) -> dict[str, Any]:
         """A held-out view as it is rendered now, for TensorBoard."""

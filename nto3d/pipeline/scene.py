@@ -17,14 +17,17 @@ from nto3d.config.schema import Config, MaskUse
 from nto3d.data.rays import RaySampler
 from nto3d.errors import memory_of
 from nto3d.geometry.exposure import Exposures
+from nto3d.parsers.contents import MismatchError
 from nto3d.pipeline.watch import Watch
 from nto3d.stages.lift.objective import Lift
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.views.projection import project_views, reduced
 from nto3d.stages.views.voting import without_color_errors
-from nto3d.training.checkpoint import SCENE_STAGE, random_state, restore_random_state
+from nto3d.training.checkpoint import random_state, restore_random_state
+from nto3d.training.contents import SCENE_STAGE
 from nto3d.training.loop import fit
+from nto3d.training.restore import load_module, load_optimizer
 from nto3d.types import Scene
 
 log = logging.getLogger("nto3d")
@@ -100,12 +103,28 @@ def fit_scene(
 
 def _restore(begun: Mapping[str, Any], model: SurfaceModel, optimizer: torch.optim.Optimizer, stage: Lift) -> int:
     """Put everything into the state of a checkpoint; returns the steps that were done."""
-    model.load_state_dict(begun["model"])
-    optimizer.load_state_dict(begun["optimizer"])
+    step = int(begun["step"])
+    load_module(model, begun["model"])
+    load_optimizer(optimizer, begun["optimizer"], step)
     stage.load_state_dict(begun["objective"])
     restore_random_state(begun["random"])
-    log.info("going on from step %d of the scene stage", begun["step"])
-    return int(begun["step"])
+    log.info("going on from step %d of the scene stage", step)
+    return step
+
+
+def check_seen(fitted: SceneFit, scene: Scene) -> None:
+    """Whether what a checkpoint holds was seen in the views of this scene.
+
+    Raises:
+        MismatchError: in others, or of another size.
+    """
+    views, size = list(range(len(scene.cameras))), reduced(scene.cameras).size
+    if sorted(fitted.seen) != views:
+        raise MismatchError(f"views: expected those of {scene.name}, 0 to {len(views) - 1}, got {len(fitted.seen)}")
+    for name in ("depth", "opacity", "differs"):
+        shape = getattr(fitted.seen[0], name).shape
+        if shape != size:
+            raise MismatchError(f"{name}: expected pictures {list(size)} as of {scene.name}, got {list(shape)}")
 
 
 def train_lift(

@@ -18,6 +18,7 @@ from nto3d.config.io import to_dict
 from nto3d.config.schema import Config
 from nto3d.data.load import load_scene
 from nto3d.evaluate.geometry import load_points
+from nto3d.parsers.contents import contents_of
 from nto3d.pipeline.reconstruct import STAGE, Training
 from nto3d.report.recording import Recording, free_name, open_recording
 from nto3d.runs.folder import CHECKPOINT_NAME, RECORDING_NAME, config_text, last_command, peak_memory_gb
@@ -31,6 +32,7 @@ from nto3d.stages.objects.meshes import extract_all, write_object_meshes
 from nto3d.stages.reconstruct.assess import Pictures, assess_mesh, assess_views, report_metrics, write_run_report
 from nto3d.stages.reconstruct.mesh import write_run_mesh
 from nto3d.training.checkpoint import check_config, load_checkpoint, save_checkpoint
+from nto3d.training.contents import BEFORE_TARGET
 from nto3d.training.log import RunLogger
 from nto3d.types import Mesh, Scene
 
@@ -88,7 +90,8 @@ def run_multiview(config: Config) -> dict[str, float]:
     log.info("scene %s: %d training and %d held-out views", scene.name, len(scene.train), len(scene.test))
     with open_recording(config.viewer.name, free_name(run_dir / RECORDING_NAME), f"nto3d {scene.name}") as recording:
         record_views(recording, scene)
-        return _run(Work(config, scene, device, recording, started))
+        with contents_of(run_dir / CHECKPOINT_NAME):
+            return _run(Work(config, scene, device, recording, started))
 
 
 def _run(work: Work) -> dict[str, float]:
@@ -127,11 +130,16 @@ def _run(work: Work) -> dict[str, float]:
 
 
 def _resumed(config: Config, device: torch.device) -> dict[str, Any] | None:
-    """The checkpoint of the run that goes on, or None."""
+    """The checkpoint of the run that goes on, or None.
+
+    Raises:
+        InputError: there is none, it is damaged, of another configuration, or of a stage that this run does not have.
+    """
     if config.resume is None:
         return None
     path = Path(config.output) / CHECKPOINT_NAME
-    state = load_checkpoint(path, device)
+    before = BEFORE_TARGET if clicked(config) else ()
+    state = load_checkpoint(path, device, (*before, STAGE))
     check_config(state["config"], to_dict(config), path)
     return state
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from nto3d.build.model import restore_model
@@ -13,10 +14,12 @@ from nto3d.config.io import to_dict
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.export.visibility import Visibility
+from nto3d.parsers.contents import MismatchError, contents_of
 from nto3d.runs.folder import CHECKPOINT_NAME
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.objects.meshes import Objects
-from nto3d.training.checkpoint import LIFT_STAGE, MODEL_KEYS, SCENE_STAGE, check_config, load_checkpoint
+from nto3d.training.checkpoint import MODEL_KEYS, check_config, load_checkpoint
+from nto3d.training.contents import BEFORE_TARGET, OPENED, RECONSTRUCT_STAGE
 from nto3d.types import FloatArray
 
 log = logging.getLogger("nto3d")
@@ -47,20 +50,24 @@ def open_run(run_dir: Path, config: Config, device: torch.device) -> StoredRun:
         InputError: there is no checkpoint, it is damaged or of another configuration, or the backend is missing.
     """
     path = run_dir / CHECKPOINT_NAME
-    state = load_checkpoint(path, device)
+    state = load_checkpoint(path, device, (RECONSTRUCT_STAGE, *BEFORE_TARGET), OPENED)
     check_config(state["config"], to_dict(config), path, MODEL_KEYS)
-    if state["stage"] in (SCENE_STAGE, LIFT_STAGE):
+    if state["stage"] in BEFORE_TARGET:
         raise InputError(
             f"{path}: there is no mesh yet, the run was stopped while it looked for masks: go on with resume"
         )
     if "world_from_normalized" not in state:
         raise InputError(f"{path}: expected a checkpoint with world_from_normalized, got one of an older version")
-    return StoredRun(
-        restore_model(state, config, device),
-        state["world_from_normalized"].cpu().numpy(),
-        Visibility.from_state(state["sight"]) if "sight" in state else None,
-        Objects.from_state(state["objects"]) if "objects" in state else None,
-    )
+    world = state["world_from_normalized"].cpu().numpy()
+    with contents_of(path):
+        if not abs(np.linalg.det(world)) > 0.0:
+            raise MismatchError("world_from_normalized: expected a matrix that has an inverse, got another")
+        return StoredRun(
+            restore_model(state, config, device),
+            world,
+            Visibility.from_state(state["sight"]) if "sight" in state else None,
+            Objects.from_state(state["objects"]) if "objects" in state else None,
+        )
 
 
 def stored_objects(run_dir: Path) -> Objects | None:
@@ -70,5 +77,8 @@ def stored_objects(run_dir: Path) -> Objects | None:
         InputError: the checkpoint is damaged.
     """
     path = run_dir / CHECKPOINT_NAME
-    state = load_checkpoint(path) if path.is_file() else {}
-    return Objects.from_state(state["objects"]) if "objects" in state else None
+    if not path.is_file():
+        return None
+    state = load_checkpoint(path, "cpu", (RECONSTRUCT_STAGE, *BEFORE_TARGET), OPENED)
+    with contents_of(path):
+        return Objects.from_state(state["objects"]) if "objects" in state else None

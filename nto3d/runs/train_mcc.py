@@ -22,6 +22,7 @@ from nto3d.errors import InputError, memory_of
 from nto3d.mcc.batches import Subject
 from nto3d.mcc.model import Mcc
 from nto3d.mcc.weights import load_mcc, save_mcc
+from nto3d.parsers.contents import contents_of
 from nto3d.report.page.page import write_report
 from nto3d.runs.folder import CHECKPOINT_NAME, config_text, last_command, peak_memory_gb
 from nto3d.runs.owner import check_owner
@@ -35,11 +36,13 @@ from nto3d.training.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
+from nto3d.training.contents import TRAIN_MCC_STAGE
 from nto3d.training.log import RunLogger
 from nto3d.training.loop import fit
+from nto3d.training.restore import check_step, load_module
 
 log = logging.getLogger("nto3d")
-STAGE = "train_mcc"
+STAGE = TRAIN_MCC_STAGE
 RATES = "train_mcc.lr or train_mcc.adam_lr"
 WEIGHTS_NAME = "mcc.safetensors"
 CONFIG_KEYS = ("mode", "seed", "train_mcc.*")  # what shapes the result
@@ -61,7 +64,7 @@ def run_train_mcc(config: Config) -> dict[str, float]:
     state = None
     if config.resume is not None:
         path = run_dir / CHECKPOINT_NAME
-        state = load_checkpoint(path, device)
+        state = load_checkpoint(path, device, (STAGE,))
         check_config(state["config"], to_dict(config), path, CONFIG_KEYS)
     model = build_network(train, device)
     log.info("a network of %.2f million parameters", sum(value.numel() for value in model.parameters()) / 1e6)
@@ -107,10 +110,12 @@ def _fit(
     optimizer = MuonWithAdam(model, train)
     start, seconds, begun = 0, 0.0, time.perf_counter()
     if state is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        restore_random_state(state["random"])
         start, seconds = int(state["step"]), float(state["seconds"])
+        with contents_of(run_dir / CHECKPOINT_NAME):
+            check_step(start, train.steps)
+            load_module(model, state["model"])
+            optimizer.load_state_dict(state["optimizer"], start)
+            restore_random_state(state["random"])
         log.info("going on from step %d", start)
 
     def save(step: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from nto3d.config.renamed import with_present_names
 from nto3d.config.schema import Config
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
+from nto3d.parsers.contents import MismatchError, Record, mismatch
+from nto3d.parsers.guard import parsing
 from nto3d.parsers.tensors import read_torch
 from nto3d.parsers.text import parse_json
+from nto3d.training.contents import RESUMED, check_state
 
 FORMAT = 1
-# The stages of a run that has no model of the target yet: in the midst of the scene stage of its lift, and after it
-SCENE_STAGE, LIFT_STAGE = "scene", "lift"
 REQUIRED = ("stage", "step", "model", "optimizer", "random", "config")
 # What shapes the model: differing values mean weights that do not fit (tcnn lays its tables out otherwise)
 MODEL_KEYS = ("mode", "scene.masks", "encoding.*", "field.*")
@@ -55,11 +57,21 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     write_atomic(path, buffer.getbuffer())
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+def load_checkpoint(
+    path: Path,
+    device: torch.device | str = "cpu",
+    stages: tuple[str, ...] | None = None,
+    kinds: Mapping[str, Record] = RESUMED,
+) -> dict[str, Any]:
     """Reads a checkpoint (`weights_only`: nothing in the file is executed) with its tensors on `device`.
 
+    Args:
+        stages: that will do; None: any, and no more is looked at than that it is a checkpoint.
+        kinds: of `training.contents`, what it has to hold.
+
     Raises:
-        InputError: there is none, it is truncated or no checkpoint, or another version wrote it.
+        InputError: there is none, it is truncated or no checkpoint, another version wrote it, it is of another stage,
+            or something in it is not what it should be.
     """
     state = read_torch(path, "a checkpoint", device)
     if not isinstance(state, dict) or "format" not in state:
@@ -71,6 +83,8 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     for key in REQUIRED:
         if key not in state:
             raise InputError(f"{path}: expected a checkpoint with {', '.join(REQUIRED)}; {key} is missing")
+    if stages is not None:
+        check_state(state, path, kinds, stages)
     return state
 
 
@@ -121,18 +135,31 @@ def restore_random_state(
     """Sets the generators to the states that `random_state` returned (tensors may lie on any device).
 
     Raises:
-        InputError: a named generator has no state in the checkpoint.
+        InputError: a named generator has no state in the checkpoint, or a state is none.
     """
-    torch.set_rng_state(state["torch"].cpu())
+    _set("random.torch", state["torch"], torch.set_rng_state)
     if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([value.cpu() for value in state["cuda"]])
+        for number, value in enumerate(state["cuda"]):
+            _set(f"random.cuda[{number}]", value, partial(torch.cuda.set_rng_state, device=number))
     for name, generator in (generators or {}).items():
         if name not in state["named"]:
             raise InputError(f"checkpoint: expected the state of the random generator {name!r}, found none")
         value = state["named"][name]
         if isinstance(generator, torch.Generator):
-            generator.set_state(value.cpu())
+            _set(f"random.named.{name}", value, generator.set_state)
+        elif isinstance(value, str):
+            parsed = parse_json(value, Path("checkpoint"), f"the state of the generator {name!r}")
+            with parsing(Path("checkpoint"), f"the state of the generator {name!r}"):
+                generator.bit_generator.state = parsed
         else:
-            generator.bit_generator.state = parse_json(
-                value, Path("checkpoint"), f"the state of the generator {name!r}"
-            )
+            raise mismatch(f"random.named.{name}", "a string", value)
+
+
+def _set(key: str, value: object, setter: Callable[[torch.Tensor], object]) -> None:
+    """Set a generator of torch."""
+    if not isinstance(value, torch.Tensor) or value.dtype != torch.uint8:
+        raise mismatch(key, "uint8", value)
+    try:
+        setter(value.cpu())
+    except (RuntimeError, TypeError) as error:  # of another length, or no state at all
+        raise MismatchError(f"{key}: expected the state of a random generator, got another ({error})") from error

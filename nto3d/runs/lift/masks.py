@@ -15,9 +15,10 @@ from nto3d.config.schema import Config, MaskUse, SegmenterName
 from nto3d.data.truth import read_truths
 from nto3d.errors import InputError
 from nto3d.geometry.exposure import Exposures
+from nto3d.parsers.contents import MismatchError
 from nto3d.pipeline.lift import Lifter, Target, TargetLostError
 from nto3d.pipeline.objects import ObjectLifts, ObjectMasks
-from nto3d.pipeline.scene import Checkpoints, fit_scene
+from nto3d.pipeline.scene import Checkpoints, check_seen, fit_scene
 from nto3d.pipeline.targets import Targets, find_targets
 from nto3d.report.recording import Recording
 from nto3d.runs.folder import CHECKPOINT_NAME, HIDDEN_NAME, MASKS_NAME, OBJECTS_NAME
@@ -30,7 +31,9 @@ from nto3d.segment.prompts.read import ObjectPrompts, read_objects
 from nto3d.stages.lift.refine import ViewMask, to_arrays
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.stages.objects.meshes import Objects
-from nto3d.training.checkpoint import LIFT_STAGE, SCENE_STAGE, random_state, save_checkpoint
+from nto3d.training.checkpoint import random_state, save_checkpoint
+from nto3d.training.contents import BEFORE_TARGET, LIFT_STAGE
+from nto3d.training.restore import check_step
 from nto3d.types import BoolArray, Prompts, Scene
 
 
@@ -75,11 +78,13 @@ class MaskFinder:
         hidden, objects = None, None
         if not clicked(config):
             masks = given_masks(scene)
-        elif state is None or state["stage"] in (SCENE_STAGE, LIFT_STAGE):
+        elif state is None or state["stage"] in BEFORE_TARGET:
             masks, hidden, objects = self.find(state)
         else:
             masks, hidden = (read_masks(self._run_dir / name, scene) for name in (MASKS_NAME, HIDDEN_NAME))
             objects = Objects.from_state(state["objects"]) if "objects" in state else None
+            if objects is None and list(read_clicks(config, scene)) != [None]:
+                raise MismatchError("objects: expected those that the prompts name, got none")
         return find_targets(scene, masks, hidden, objects, config.scene.path)
 
     def find(self, state: Mapping[str, Any] | None = None) -> tuple[BoolArray, BoolArray, Objects | None]:
@@ -146,11 +151,14 @@ class MaskFinder:
 
     def _provide_scene(self, lifter: Lifter, notes: LiftNotes, state: Mapping[str, Any] | None) -> SceneFit:
         """What the scene stage leaves, from a checkpoint, or made now and kept in one."""
+        config, watch = self._config, notes.in_folder(self._run_dir)
         if state is not None:
+            check_step(state["step"], config.lift.scene_steps)
             lifter.begun -= float(state["seconds"])
             if state["stage"] == LIFT_STAGE:
-                return SceneFit.from_state(state)
-        config, watch = self._config, notes.in_folder(self._run_dir)
+                fitted = SceneFit.from_state(state)
+                check_seen(fitted, self._scene)
+                return fitted
         checkpoints = Checkpoints(self._save, self._run_dir, state)
         fitted = fit_scene(config, self._scene, self._device, watch, self._exposures, checkpoints)
         done = {"stage": LIFT_STAGE, "step": config.lift.scene_steps, "random": random_state()}

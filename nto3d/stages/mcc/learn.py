@@ -21,6 +21,7 @@ from nto3d.mcc.batches import PLAIN, Augmentation, Example, Places, Subject, col
 from nto3d.mcc.loss import OCCUPANCY_WEIGHT, mcc_loss
 from nto3d.mcc.model import Mcc
 from nto3d.training.parallel import Losses, Shard
+from nto3d.training.restore import load_optimizer
 
 _ORDER = 11  # makes the random numbers of the order differ from those of the examples
 _CHECK_SEED = 12  # of the places that held-out views are asked at
@@ -205,7 +206,11 @@ class MuonWithAdam:
         """Of both."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Counterpart of `state_dict`."""
-        for part, kept in zip(self._parts, state["parts"], strict=True):
-            part.load_state_dict(kept)
+    def load_state_dict(self, state: Mapping[str, Any], step: int) -> None:
+        """Counterpart of `state_dict`, after so many steps.
+
+        Raises:
+            MismatchError: it is of other parameters or settings.
+        """
+        for number, (part, kept) in enumerate(zip(self._parts, state["parts"], strict=True)):
+            load_optimizer(part, kept, step, key=f"optimizer.parts[{number}]")

@@ -16,6 +16,8 @@ from nto3d.errors import InputError, memory_of
 from nto3d.export.mesh_io import write_mesh, write_meshes
 from nto3d.export.visibility import Visibility
 from nto3d.geometry.hull import cell_centers
+from nto3d.parsers.contents import MismatchError
+from nto3d.segment.prompts.file import check_name
 from nto3d.stages.lift.refine import ViewMask
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.objects.partition import CELLS, Labels, Partition
@@ -53,9 +55,19 @@ class Objects:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Objects:
-        """Counterpart of `state_dict`."""
+        """Counterpart of `state_dict`.
+
+        Raises:
+            MismatchError: labels and names do not agree, or there are none. InputError: a name cannot be one.
+        """
         labels = None if state["labels"] is None else Labels.from_state(state["labels"])
-        return cls(labels, {name: Visibility.from_state(visibility) for name, visibility in state["sights"].items()})
+        sights = {
+            check_name(name, "objects.sights"): Visibility.from_state(one) for name, one in state["sights"].items()
+        }
+        if not sights or len(sights) != (1 if labels is None else labels.count):
+            known = 1 if labels is None else labels.count
+            raise MismatchError(f"objects.sights: expected those of {known} objects, got {len(sights)}")
+        return cls(labels, sights)
 
 
 def without_overlap(lifted: Sequence[Mapping[int, ViewMask]]) -> list[dict[int, ViewMask]]:

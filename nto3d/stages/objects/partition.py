@@ -24,6 +24,7 @@ from torch.nn import functional
 from nto3d.export.regions import Field
 from nto3d.geometry.cameras import RayCaster
 from nto3d.parsers.archives import inflate
+from nto3d.parsers.contents import MismatchError
 from nto3d.stages.views.projection import Projection, surface_places
 from nto3d.types import BoolArray, Cameras, FloatArray, IntArray
 
@@ -54,8 +55,17 @@ class Labels:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Labels:
-        """Counterpart of `state_dict`."""
-        raw = np.frombuffer(inflate(state["nearest"].cpu().numpy().tobytes(), CELLS**3), dtype=np.uint8)
+        """Counterpart of `state_dict`.
+
+        Raises:
+            MismatchError: the packed labels are none.
+        """
+        try:
+            raw = np.frombuffer(inflate(state["nearest"].cpu().numpy().tobytes(), CELLS**3), dtype=np.uint8)
+        except ValueError as error:
+            raise MismatchError(f"objects.labels.nearest: expected packed labels, got others ({error})") from error
+        if int(raw.max()) >= int(state["count"]):
+            raise MismatchError(f"objects.labels.nearest: expected labels below {state['count']}, got {raw.max()}")
         return cls(raw.reshape((CELLS,) * 3).copy(), int(state["count"]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,6 +30,34 @@ def foreign_scalars(run: Path) -> None:
 def without_optimizer(run: Path) -> None:
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     del state["optimizer"]
+    torch.save(state, run / "checkpoint.pt")
+
+
+def with_value(key: str, value: Any) -> Prepare:
+    """One value of the checkpoint replaced."""
+
+    def prepare(run: Path) -> None:
+        state = torch.load(run / "checkpoint.pt", weights_only=True)
+        torch.save({**state, key: value}, run / "checkpoint.pt")
+
+    return prepare
+
+
+def without_seconds(run: Path) -> None:
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    del state["seconds"]
+    torch.save(state, run / "checkpoint.pt")
+
+
+def endless_weights(run: Path) -> None:
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    state["model"]["viewpoints"] = torch.zeros(1).expand(10**12)
+    torch.save(state, run / "checkpoint.pt")
+
+
+def nan_weights(run: Path) -> None:
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    state["model"]["sdf.out.bias"] *= float("nan")
     torch.save(state, run / "checkpoint.pt")
 
 
@@ -65,6 +94,21 @@ RESUMED: dict[str, tuple[Prepare, list[str], str]] = {
         r"checkpoint\.pt: expected a checkpoint, (it is damaged|the file is empty)",
     ),
     "incomplete checkpoint": (without_optimizer, [], r"checkpoint\.pt: .*optimizer is missing"),
+    "no stage": (with_value("stage", None), [], r"checkpoint\.pt: stage: expected one of reconstruct, got None"),
+    "stage of a click": (
+        with_value("stage", "lift"),
+        [],
+        r"checkpoint\.pt: stage: expected one of reconstruct, got 'l",
+    ),
+    "half a step": (with_value("step", 0.5), [], r"checkpoint\.pt: step: expected a whole number, .* got 0\.5"),
+    "beyond the end": (with_value("step", 4), [], r"checkpoint\.pt: step: expected a whole number, 0 to 3, got 4"),
+    "no seconds": (without_seconds, [], r"checkpoint\.pt: .*expected the keys .*; seconds is missing"),
+    "weights that are NaN": (
+        nan_weights,
+        [],
+        r"checkpoint\.pt: model\.sdf\.out\.bias: expected finite numbers, got nan",
+    ),
+    "endless weights": (endless_weights, [], r"checkpoint\.pt: .*a tensor \[1000000000000\] over 4 bytes"),
     "no checkpoint": (drop("checkpoint.pt"), [], r"run: cannot go on, it holds no checkpoint\.pt"),
     "no config": (drop("config.yaml"), [], r"run: expected the folder of a run, but it holds no config\.yaml"),
     "broken config": (write("config.yaml", "a: ["), [], r"run/config\.yaml: "),

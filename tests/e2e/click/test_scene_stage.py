@@ -15,7 +15,8 @@ from nto3d.pipeline import scene
 from nto3d.runs.folder import load_run_config
 from nto3d.runs.stored import open_run
 from nto3d.stages.lift.objective import Lift
-from nto3d.training.checkpoint import SCENE_STAGE, load_checkpoint
+from nto3d.training.checkpoint import load_checkpoint
+from nto3d.training.contents import SCENE_STAGE
 from tests.helpers import write_dtu_scene
 
 RUN = (

@@ -79,6 +79,28 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(monkeypatch: pytes
     assert Path("parts/mcc.safetensors").read_bytes() == Path("whole/mcc.safetensors").read_bytes()
 
 
+def test_a_checkpoint_that_no_training_leaves_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "evaluate=none", "train_mcc.steps=2", "output=run"]) == 0
+    path = Path("run") / CHECKPOINT_NAME
+    whole = torch.load(path, weights_only=True)
+    blank = {"parts": [{**part, "state": {}} for part in whole["optimizer"]["parts"]]}
+    wrong = {name: value * float("nan") for name, value in whole["model"].items()}
+    for key, value, said in (
+        ("stage", "reconstruct", "stage: expected one of train_mcc, got 'reconstruct'"),
+        ("step", 3, "step: expected a whole number, 0 to 2, got 3"),
+        ("optimizer", blank, "optimizer.parts[0].state: expected all "),
+        ("model", wrong, "expected finite numbers, got nan"),
+    ):
+        torch.save({**whole, key: value}, path)
+        before = path.read_bytes()
+        capsys.readouterr()
+        assert main(["resume=run"]) == 2
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith("error: run/checkpoint.pt: ")
+        assert said in last
+        assert path.read_bytes() == before
+
+
 def test_the_same_command_gives_the_same_bits_and_another_seed_others() -> None:
     for output, seed in (("one", 0), ("two", 0), ("other", 1)):
         assert main([*SMALL, "evaluate=none", "train_mcc.steps=3", f"seed={seed}", f"output={output}"]) == 0
