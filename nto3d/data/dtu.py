@@ -34,6 +34,7 @@ from nto3d.errors import InputError
 from nto3d.geometry.cameras import scale_intrinsics
 from nto3d.geometry.poses import is_mirrored, normalize_cameras, split_similarity
 from nto3d.parsers.archives import Archive
+from nto3d.parsers.contents import LARGEST, shown
 from nto3d.parsers.guard import parsing
 from nto3d.parsers.meshes import load_mesh
 from nto3d.parsers.text import read_json_object
@@ -220,8 +221,8 @@ def _depth_unit(file: Path) -> float:
         unit = read_json_object(file, what)["depth"]["scale"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{file}: expected {what}, it is not there") from error
-    if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < float("inf"):
-        raise InputError(f"{file}: expected a positive number for depth.scale, got {unit!r}")
+    if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < LARGEST:
+        raise InputError(f"{file}: expected a positive number for depth.scale, got {shown(unit)}")
     return float(unit)
 
 

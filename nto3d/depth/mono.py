@@ -15,8 +15,9 @@ from torch.nn.functional import interpolate
 
 from nto3d.depth.base import PointMap, back_project, picture_size
 from nto3d.errors import InputError
+from nto3d.parsers.contents import contents_of
 from nto3d.types import ByteArray, FloatArray
-from nto3d.weights.transformers_library import import_transformers, quiet, reason, some_names
+from nto3d.weights.transformers_library import check_sizes, import_transformers, quiet, reason, some_names
 
 # How the configuration of a network says that its answer is z in a fixed unit; networks that are not here give
 # depth up to an unknown scale and shift (DPT), the inverse of depth, or need more than a picture.
@@ -111,6 +112,8 @@ def _load(model: str) -> tuple[Any, Any]:
         with quiet(transformers.utils.logging, bars=not local):
             config = transformers.AutoConfig.from_pretrained(model, **options)
             _check_metric(model, config)
+            with contents_of(folder / "config.json" if local else folder):
+                check_sizes(config.to_dict())
             network, found = transformers.AutoModelForDepthEstimation.from_pretrained(
                 model, config=config, dtype=torch.float32, output_loading_info=True, **options
             )

@@ -31,6 +31,7 @@ from nto3d.config.renamed import with_present_names
 from nto3d.config.schema import Config, Mode
 from nto3d.errors import InputError
 from nto3d.files import remove_temporaries, write_atomic
+from nto3d.parsers.contents import Items, Real, Record, Table, Text, check_contents
 from nto3d.parsers.guard import parsing
 from nto3d.parsers.text import read_json, read_json_object, read_yaml
 from nto3d.training.log import LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME
@@ -44,6 +45,9 @@ LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv",
 ROUND_NAMES = "round_*"  # folders in LIFT_NAME
 CONFIDENCE_NAME = "lift/confidence.json"
 OBJECTS_NAME = "objects"  # a folder for each named object
+_INFO = Items(
+    Record({"command": Text()}, {"folder": Text(), "time": Text(), "versions": Table(Text()), "machine": Text()})
+)
 _PACKAGES = ("torch", "numpy", "scipy", "warp-lang", "tinycudann", "hydra-core", "omegaconf", "trimesh", "PyMCubes")
 
 
@@ -246,9 +250,8 @@ def read_run_info(run_dir: Path) -> list[dict[str, Any]]:
         InputError: the file is missing or broken.
     """
     path = run_dir / INFO_NAME
-    entries = read_json(path, "the JSON that train.py writes")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError(f"{path}: expected a list of objects, as train.py writes it")
+    entries: list[dict[str, Any]] = read_json(path, "the JSON that train.py writes")
+    check_contents(_INFO, entries, path)
     return entries
 
 
@@ -259,10 +262,9 @@ def read_metrics(run_dir: Path) -> dict[str, float]:
         InputError: the file is missing or broken, or holds something else than numbers.
     """
     path = run_dir / METRICS_NAME
-    expected = "the metrics that train.py writes"
-    content = read_json_object(path, expected)
-    with parsing(path, expected):
-        return {name: float(value) for name, value in content.items()}
+    content = read_json_object(path, "the metrics that train.py writes")
+    check_contents(Table(Real(finite=False)), content, path)
+    return {name: float(value) for name, value in content.items()}
 
 
 def versions() -> dict[str, str]:

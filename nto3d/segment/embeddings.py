@@ -67,6 +67,7 @@ class EmbeddingCache:
             return None
         key, arrays = str(found[0]), dict(zip(shapes, found[1:], strict=True))
         right = all(arrays[name].shape == shape and arrays[name].dtype == np.float32 for name, shape in shapes.items())
+        right = right and all(bool(np.isfinite(array).all()) for array in arrays.values())
         if key != self._key(image) or not right:
             log.info("%s: made with other settings, made again", path)
             return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from nto3d.errors import InputError
 from nto3d.files import write_atomic
+from nto3d.parsers.contents import Whole
 from nto3d.parsers.text import read_csv
 
 if TYPE_CHECKING:
@@ -223,8 +224,11 @@ def read_scalars(path: Path, last_step: int | None = None) -> History:
     for number, row in enumerate(rows[1:], start=2):
         try:
             step, name, value = int(row[0]), row[1], float(row[2])
+            Whole().check(step, "step", {})
         except (ValueError, IndexError) as error:
-            raise InputError(f"{path}, line {number}: expected {','.join(_HEADER)}, got {','.join(row)}") from error
+            raise InputError(
+                f"{path}, line {number}: expected {','.join(_HEADER)}, got {','.join(row)[:80]}"
+            ) from error
         if last_step is None or step <= last_step:
             steps, values = history.setdefault(name, ([], []))
             steps.append(step)

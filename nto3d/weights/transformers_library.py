@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from nto3d.errors import InputError
+from nto3d.parsers.contents import MismatchError, mismatch
 
 INSTALL = "pip install transformers==5.23.0"
 SHOWN = 3  # names of weights in an error
+MOST_LAYERS, MOST_SIZE, MOST_DEPTH = 1024, 1 << 24, 32  # in the configuration of a network
+_COUNTS_LAYERS = re.compile(r"^(?!max_|min_).*(layers|depths?|blocks\w*)$")
 
 
 def import_transformers(who: str) -> Any:
@@ -73,6 +77,29 @@ def quiet(logging: Any, bars: bool) -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
+
+
+def check_sizes(config: object, key: str = "config") -> None:
+    """Whether a network's configuration asks for no more layers than any network has, and for no huge sizes.
+
+    Args:
+        config: what config.json holds.
+
+    Raises:
+        MismatchError: it does, or it is nested deeper than a configuration.
+    """
+    if key.count(".") > MOST_DEPTH:
+        raise MismatchError(f"{key[:40]}...: expected a configuration nested at most {MOST_DEPTH} deep, got more")
+    if isinstance(config, Mapping):
+        for name, value in config.items():
+            check_sizes(value, f"{key}.{str(name)[:40]}")
+    elif isinstance(config, list | tuple):
+        for value in config:
+            check_sizes(value, f"{key}." if isinstance(value, list | tuple | Mapping) else key)
+    elif isinstance(config, int) and not isinstance(config, bool):
+        most = MOST_LAYERS if _COUNTS_LAYERS.search(key.rpartition(".")[2]) else MOST_SIZE
+        if abs(config) > most:
+            raise mismatch(key, f"at most {most}", config)
 
 
 def some_names(names: list[str]) -> str:

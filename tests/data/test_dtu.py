@@ -144,9 +144,10 @@ def test_depth_pictures_take_their_unit_from_the_note(tmp_path: Path) -> None:
     depths = read_dtu(tmp_path).depths
     assert depths is not None
     np.testing.assert_allclose(depths, written.depths / 10, atol=0.51e-3)
-    (tmp_path / "scene.json").write_text(json.dumps({"depth": {"scale": -1}}))
-    with pytest.raises(InputError, match=r"positive number for depth\.scale, got -1"):
-        read_dtu(tmp_path)
+    for scale, came in ((-1, "-1"), (10**400, "a number of 1329 bits"), ("0.01", "'0.01'"), (float("nan"), "nan")):
+        (tmp_path / "scene.json").write_text(json.dumps({"depth": {"scale": scale}}))
+        with pytest.raises(InputError, match=rf"positive number for depth\.scale, got {came}"):
+            read_dtu(tmp_path)
 
 
 def test_held_out_views(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from nto3d.cli import main
 from nto3d.config.check import most_threads
 from nto3d.config.compose import compose_config
 from nto3d.errors import InputError
-from nto3d.runs.folder import load_run_config, unclaim, write_run_config
+from nto3d.runs.folder import last_command, load_run_config, read_metrics, unclaim, write_run_config
 
 MISSING = ("trainer=smoke", "scene=dtu", "scene.path=gone", "output=mine")
 
@@ -71,3 +71,28 @@ def test_a_run_of_a_machine_with_more_cores_can_be_read(tmp_path: Path) -> None:
     assert load_run_config(tmp_path, ["threads=1"]).threads == 1
     with pytest.raises(InputError, match="threads: expected a number from 1"):
         load_run_config(tmp_path, [f"threads={most_threads() + 1}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("3", "expected a list, got 3"),
+        ("[3]", r"\[0\]: expected a dict, got 3"),
+        ("[{}]", r"\[0\]: expected the keys command; command is missing"),
+        ('[{"command": null}]', r"\[0\]\.command: expected a string, got None"),
+        ('[{"command": "x", "versions": {"torch": 2}}]', r"\[0\]\.versions\.torch: expected a string, got 2"),
+    ],
+)
+def test_how_it_was_started_is_told_in_words(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=rf"run\.json: .*{words}"):
+        last_command(tmp_path)
+
+
+@pytest.mark.parametrize("value", ['"0.5"', "null", "true", "[1]", f"1{'0' * 400}"], ids=str.__len__)
+def test_metrics_are_numbers(tmp_path: Path, value: str) -> None:
+    (tmp_path / "metrics.json").write_text(f'{{"psnr": Infinity, "iou": NaN, "chamfer": {value}}}')
+    with pytest.raises(InputError, match=r"metrics\.json: chamfer: expected a finite number, got"):
+        read_metrics(tmp_path)
+    (tmp_path / "metrics.json").write_text('{"psnr": Infinity, "iou": NaN, "views": 3}')
+    assert read_metrics(tmp_path)["views"] == 3.0

@@ -87,6 +87,13 @@ def test_other_content_is_not_taken(tmp_path: Path) -> None:
     assert cache.load(IMAGE, SHAPE) is None
 
 
+def test_what_is_not_finite_is_made_again(tmp_path: Path) -> None:
+    broken = FEATURES.copy()
+    broken[0, 0, 0] = np.nan
+    make(tmp_path).store(IMAGE, broken)
+    assert make(tmp_path).load(IMAGE, SHAPE) is None
+
+
 def test_an_embedding_of_several_parts(tmp_path: Path) -> None:
     parts = {"fine": FEATURES, "coarse": FEATURES[:2, :1]}
     shapes = {name: part.shape for name, part in parts.items()}

@@ -86,7 +86,7 @@ def one_object(seed: int, spec: PoolSpec) -> ObjectViews:
     if spec.cache is None:
         return _made(seed, spec)
     path = spec.cache / f"v{VERSION}_{spec.views}x{spec.side}_{spec.points}_{spec.cells}" / f"{seed:07d}.npz"
-    kept = _read(path)
+    kept = _read(path, spec)
     if kept is not None:
         return kept
     item = _made(seed, spec)
@@ -111,12 +111,23 @@ def _made(seed: int, spec: PoolSpec) -> ObjectViews:
     return render_views(random_object(seed), seed, spec.views, (spec.side, spec.side), spec.cells, spec.points)
 
 
-def _read(path: Path) -> ObjectViews | None:
-    """What was kept; None where there is nothing, or a damaged file (made anew)."""
+def _kinds(spec: PoolSpec) -> list[tuple[Any, ...]]:
+    """Type and shape of each of `_ARRAYS`."""
+    views, side, points = spec.views, spec.side, spec.points
+    maps = (np.uint8, views, side, side, 3), (np.float32, views, side, side)
+    cameras = (np.float64, views, 3, 3), (np.float64, views, 3, 4)
+    return [*maps, *cameras, (np.float32, points, 3), (np.uint8, points, 3)]
+
+
+def _read(path: Path, spec: PoolSpec) -> ObjectViews | None:
+    """What was kept; None where there is nothing, or a file that is damaged or holds something else (made anew)."""
     try:
         arrays = Archive(path, "an object of a pool", _MOST).read([*_ARRAYS, "name"])
         with parsing(path, "an object of a pool"):
             images, depths, intrinsics, poses, surface, rgb, name = arrays
+            for array, (kind, *shape) in zip(arrays, _kinds(spec), strict=False):
+                if array.dtype != kind or list(array.shape) != shape or not np.isfinite(array).all():
+                    return None
             cameras = Cameras(intrinsics, poses, (images.shape[1], images.shape[2]))
             return ObjectViews(str(name), images, depths, depths > 0, cameras, surface, rgb)
     except InputError:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from nto3d.config.bundled import INSTALLED
 from nto3d.config.schema import Config
-from nto3d.errors import InputError
 from nto3d.files import write_atomic
+from nto3d.parsers.contents import Items, Maybe, Real, Record, Whole, check_contents
 from nto3d.parsers.text import read_json_object
 from nto3d.runs.folder import CONFIDENCE_NAME
 from nto3d.segment.prompts.read import to_file_pixels
@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # it needs torch, and reading does not
     from nto3d.stages.lift.confidence import Confidence
 
 log = logging.getLogger("nto3d")
+_CONTENT = Record(
+    {"confidence": Real(0.0, 1.0), "view": Maybe(Whole(0, 1 << 20)), "point": Maybe(Items(Real(-1e9, 1e9), 2, 2))}
+)
 EARLIER_NAME = "lift/doubt.json"  # of CONFIDENCE_NAME, in early versions
 
 
@@ -69,16 +72,12 @@ def read_confidence(folder: Path) -> StoredConfidence:
     Raises:
         InputError: the file is missing or broken.
     """
-    path, what = confidence_file(folder), "confidence, view and point, as a lift writes them"
-    try:
-        content = read_json_object(path, what)
-        view, point = content["view"], content["point"]
-        place = None if point is None else (float(point[0]), float(point[1]))
-        return StoredConfidence(float(content["confidence"]), None if view is None else int(view), place)
-    except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: expected {what} ({error!r})") from error
+    path = confidence_file(folder)
+    content = read_json_object(path, "confidence, view and point, as a lift writes them")
+    check_contents(_CONTENT, content, path)
+    point = content["point"]
+    place = None if point is None else (float(point[0]), float(point[1]))
+    return StoredConfidence(float(content["confidence"]), content["view"], place)
 
 
 def log_confidence(found: StoredConfidence, config: Config, name: str) -> None:

@@ -21,6 +21,7 @@ from nto3d.data.images import read_mask
 from nto3d.errors import InputError
 from nto3d.evaluate.masks import mean_iou
 from nto3d.files import write_atomic
+from nto3d.parsers.contents import Real, Record, Whole, check_contents
 from nto3d.parsers.guard import parsing
 from nto3d.parsers.pictures import open_picture
 from nto3d.parsers.text import read_csv
@@ -34,6 +35,8 @@ from nto3d.training.log import open_tensorboard
 from nto3d.types import BoolArray, ByteArray, Prompts, Scene
 
 HEADER = ("round", "agreement", "iou", "least_iou", "trust", "seconds")
+_KNOWN = Real(0.0, besides=(), finite=False)
+_ROUND = Record({**dict.fromkeys(HEADER[1:-1], _KNOWN), "round": Whole(0, 1 << 20), "seconds": Real(0.0)})
 SHOWN, PICTURE_TAG = ("agreement", "iou", "trust"), "prompts_mask_projection"  # in TensorBoard
 TITLE, CLICKED = "Title", ", clicked"  # of a picture: its key in the file, and what ends that of a clicked view
 
@@ -186,10 +189,15 @@ def _read_rows(run_dir: Path) -> dict[int, dict[str, float]]:
     header, *rows = read_csv(path, expected) or [[]]
     with parsing(path, expected):
         named = [dict(zip(header, row, strict=True)) for row in rows]
-        found = {int(row["round"]): {name: float(row[name] or "nan") for name in HEADER[1:]} for row in named}
+        found = [(int(row["round"]), {name: float(row[name] or "nan") for name in HEADER[1:]}) for row in named]
     if not found:
         raise InputError(f"{path}: expected a row for each round of the lift, got none")
-    return found
+    for number, (counted, row) in enumerate(found):
+        key = f"line {number + 2}"
+        check_contents(Record({key: _ROUND}), {key: {**row, "round": counted}}, path)
+        if counted != number:
+            raise InputError(f"{path}: {key}: expected round {number}, got {counted}")
+    return dict(found)
 
 
 def true_masks(config: Config, scene: Scene, run_dir: Path) -> BoolArray | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nto3d.errors import InputError
+from nto3d.parsers.contents import contents_of, shown
 from nto3d.parsers.tensors import check_safetensors
 from nto3d.parsers.text import read_json_object
 from nto3d.segment.sam.published import file_hash
-from nto3d.weights.transformers_library import import_transformers
+from nto3d.weights.transformers_library import check_sizes, import_transformers
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PROCESSING = ("preprocessor_config.json", "processor_config.json")  # where sizes and colours stand: older, newer
@@ -88,8 +89,10 @@ def find_folder(model: str | None) -> HfFolder:
     path = _locate(model)
     config = _read_json(path / CONFIG)
     kind = config.get("model_type")
-    if kind not in PUBLISHED:
-        raise InputError(f"{path / CONFIG}: expected a model_type of {', '.join(PUBLISHED)}, got {kind!r}")
+    if not isinstance(kind, str) or kind not in PUBLISHED:
+        raise InputError(f"{path / CONFIG}: expected a model_type of {', '.join(PUBLISHED)}, got {shown(kind)}")
+    with contents_of(path / CONFIG):
+        check_sizes(config)
     return HfFolder(path, config, _weights(path, PUBLISHED[kind]), _processing(path))
 
 

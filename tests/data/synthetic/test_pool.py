@@ -54,6 +54,24 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
         assert one_object(6, kept).images.shape == made.images.shape
 
 
+def test_what_is_kept_is_read_and_anything_else_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = dataclasses.replace(SPEC, cache=tmp_path)
+    made = one_object(7, kept)
+    file = next(tmp_path.rglob("*.npz"))
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    wrong = {
+        "depths": np.full_like(arrays["depths"], np.nan),
+        "images": arrays["images"][:1],
+        "surface": np.zeros((9, 3)),
+    }
+    for name, value in wrong.items():
+        np.savez(file, **{**arrays, name: value})
+        assert same(one_object(7, kept), made)
+    monkeypatch.setattr("nto3d.data.synthetic.pool._made", None)
+    assert same(one_object(7, kept), made)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_objects_come_in_the_order_of_their_seeds(workers: int) -> None:
     found = list(make_objects(range(20, 26), SPEC, workers))

@@ -33,11 +33,29 @@ def test_nothing_in_doubt(folder: Path) -> None:
     assert read_confidence(folder) == StoredConfidence(0.9877, None, None)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"confidence": 1}', '{"confidence": "x", "view": 1, "point": [1, 2]}'])
-def test_a_broken_file(folder: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "expected confidence, view and point"),
+        ("[]", "expected confidence, view and point"),
+        ('{"confidence": 1}', "expected the keys confidence, view, point; view is missing"),
+        ('{"confidence": "0.5", "view": 1, "point": [1, 2]}', "confidence: expected a number, 0 to 1, got '0.5'"),
+        ('{"confidence": NaN, "view": 1, "point": [1, 2]}', "confidence: expected a number, 0 to 1, got nan"),
+        ('{"confidence": true, "view": 1, "point": [1, 2]}', "confidence: expected a number, 0 to 1, got True"),
+        ('{"confidence": 1, "view": 1.5, "point": [1, 2]}', "view: expected a whole number"),
+        ('{"confidence": 1, "view": -1, "point": [1, 2]}', "view: expected a whole number"),
+        ('{"confidence": 1, "view": 1, "point": [1, 2, 3]}', "point: expected a list of 2, got a list of 3"),
+        ('{"confidence": 1, "view": 1, "point": [1, null]}', r"point\[1\]: expected a number, .* got None"),
+        (f'{{"confidence": 1, "view": 1{"0" * 400}, "point": null}}', "view: .* got a number of 1329 bits"),
+        (f'{{"confidence": 1, "view": 1, "point": [1{"0" * 400}, 1]}}', r"point\[0\]: .* got a number of 1329 bits"),
+    ],
+    ids=range(12),
+)
+def test_a_broken_file(folder: Path, text: str, words: str) -> None:
     (folder / "lift" / "confidence.json").write_text(text)
-    with pytest.raises(InputError, match=r"lift/confidence\.json: expected confidence, view and point"):
+    with pytest.raises(InputError, match=rf"lift/confidence\.json: .*{words}") as caught:
         read_confidence(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

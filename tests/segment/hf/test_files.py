@@ -88,6 +88,27 @@ def test_another_kind_and_malformed_files(folder: Path) -> None:
     refused(str(folder), r"config\.json: expected JSON, it is damaged")
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value", "words"),
+    [
+        (
+            "vision_config",
+            "num_hidden_layers",
+            10**7,
+            r"config\.vision_config\.num_hidden_layers: expected at most 1024",
+        ),
+        ("vision_config", "hidden_size", 10**9, r"config\.vision_config\.hidden_size: expected at most 16777216"),
+        ("mask_decoder_config", "depths", [1, 1 << 90], r"mask_decoder_config\.depths: .* got a number of 91 bits"),
+        ("more", "x", json.loads("[" * 60 + "]" * 60), "nested at most 32 deep"),
+    ],
+)
+def test_sizes_that_no_network_has(folder: Path, part: str, name: str, value: object, words: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config.setdefault(part, {})[name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    refused(str(folder), rf"sam/config\.json: .*{words}")
+
+
 def test_weights_that_are_missing_pickled_or_damaged(folder: Path) -> None:
     file = folder / "model.safetensors"
     whole = file.read_bytes()
