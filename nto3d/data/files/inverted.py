@@ -20,9 +20,9 @@ from nto3d.types import BoolArray, Cameras, FloatArray
 
 BORDER = 0.5  # share of a picture's border that is target where it may be inverted, in at least half of the views
 OUTSIDE, INSIDE = 0.25, 0.01  # shares outside of the unit sphere: least of the masks, most of the rest
-MISSING, WHOLE = 0.5, 0.95  # shares that a hull covers: most of the masks, least of the rest
+MISSING, WHOLE = 0.6, 0.95  # shares that a hull covers: most of the masks, least of the rest
 SIDE, CELLS = 320, 40  # pixels of a picture's longer side that are looked at, cells of a hull's
-DISSENT = 0.15  # share of the views whose masks may be wrong
+DISSENT = 0.05  # share of the views whose masks may be wrong
 
 
 def check_sides(masks: BoolArray, cameras: Cameras, where: Path) -> None:

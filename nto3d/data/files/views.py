@@ -77,7 +77,7 @@ def find_views(path: Path, pictures: list[Path], cameras: list[int], camera_file
             masks = None
     if not posed:
         raise InputError(f"{pictures[0].parent}: expected pictures with a camera and a mask, none of them has both")
-    _say_numbers(pictures, cameras, posed)
+    _say_numbers(pictures, len(cameras), numbers, posed)
     return Views(
         pictures=[pictures[view] for view in posed],
         cameras=[number for view in posed if (number := numbers[view]) is not None],
@@ -130,12 +130,11 @@ def _say_masks(path: Path, pictures: list[Path], alone: list[int], masked: bool)
     say_alone(pictures[0].parent, [pictures[view].name for view in alone], len(pictures), "picture", "mask", then)
 
 
-def _say_numbers(pictures: list[Path], cameras: list[int], used: list[int]) -> None:
+def _say_numbers(pictures: list[Path], cameras: int, numbers: list[int | None], used: list[int]) -> None:
     """Which view is which picture, where something was left out."""
-    if len(used) == len(pictures) == len(cameras):
+    if len(used) == len(pictures) == cameras:
         return
-    shown = next((place for place, view in enumerate(used) if place != view), len(used) - 1)
-    log.info(
-        "%s: %d views, numbered from 0 in the order of their pictures; view %d is %s",
-        pictures[0].parent, len(used), shown, pictures[used[shown]].name,
-    )  # fmt: skip
+    shown = next((place for place, view in enumerate(used) if numbers[view] != place), len(used) - 1)
+    picture, last = pictures[used[shown]], len(used) - 1
+    line = "%s: the views are numbered 0 to %d in the order of their pictures; view %d is %s"
+    log.info(line, picture.parent, last, shown, picture.name)
