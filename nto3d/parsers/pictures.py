@@ -40,7 +40,7 @@ def open_picture(
     """
     size = check_file(path, expected, MOST_FILE)
     with parsing(path, expected), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # bounded here, and in one line
+        warnings.simplefilter("ignore")  # of bombs, which are bounded here, and of damaged notes
         with Image.open(path, formats=formats) as picture:
             pixels = picture.width * picture.height
             bound(path, f"its header ({picture.width} x {picture.height})", pixels, MOST_PIXELS, "pixels")
@@ -88,6 +88,7 @@ def read_deep(path: Path) -> NDArray[np.uint16]:
         if picture.mode.startswith("I"):
             grey: NDArray[Any] = np.asarray(picture).astype(np.uint16)
             return grey[:, :, None]
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said in one line
         found = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
         if found is None or found.dtype != np.uint16 or found.shape[:2] != (picture.height, picture.width):
             raise ValueError("OpenCV reads something else than 16 bits a channel")

@@ -112,10 +112,12 @@ def check_extent(masks: BoolArray, where: Path, hint: str = "") -> None:
     if not masks.any():
         raise InputError(f"{where}: expected masks that are white on the target, all {len(masks)} are empty")
     shares = masks.mean(axis=(1, 2))
-    if shares.min() > MOST:
+    full, empty = int((shares > MOST).sum()), int((shares == 0).sum())
+    if full + empty == len(masks):
+        others = f", the other {empty} are empty" if empty else ""
         raise InputError(
-            f"{where}: expected masks that are white on the target alone, all {len(masks)} cover more than {MOST:.0%} "
-            f"of their picture{hint}"
+            f"{where}: expected masks that are white on the target alone, {full} of {len(masks)} cover more than "
+            f"{MOST:.0%} of their picture{others}{hint}"
         )
 
 

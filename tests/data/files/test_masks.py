@@ -144,8 +144,11 @@ def test_soft_edges_are_cut_in_the_middle(tmp_path: Path) -> None:
 
 def test_what_shows_nothing_else_than_the_target_is_refused(tmp_path: Path) -> None:
     masks = np.ones((3, *SIZE), dtype=bool)
-    with pytest.raises(InputError, match=r"all 3 cover more than 99% of their picture; hint$"):
+    with pytest.raises(InputError, match=r"3 of 3 cover more than 99% of their picture; hint$"):
         check_extent(masks, tmp_path, "; hint")
+    masks[1] = False
+    with pytest.raises(InputError, match=r"2 of 3 cover more than 99% of their picture, the other 1 are empty$"):
+        check_extent(masks, tmp_path)
     masks[0, :2] = False  # a view that shows more
     check_extent(masks, tmp_path)
     Image.fromarray(noise(SIZE)).save(tmp_path / "photo.png")
