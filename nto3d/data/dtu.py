@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from nto3d.data.files.depths import read_depths
 from nto3d.data.files.inverted import check_sides
 from nto3d.data.files.masks import check_extent, read_masks
-from nto3d.data.files.views import IMAGE_FOLDERS, find_views, picture_files
+from nto3d.data.files.views import IMAGE_FOLDERS, Views, find_views, picture_files
 from nto3d.data.images import common_size, read_images, reduced_size
 from nto3d.data.splits import split
 from nto3d.data.viewpoints import check_hands, check_masks_in_front, check_same_frame, check_stored, check_viewpoints
@@ -68,20 +68,15 @@ def read_dtu(
         raise InputError(f"scene.downscale: expected 1 to {min(full_size)} for {path}, got {downscale}")
     intrinsics = scale_intrinsics(intrinsics, 1 / downscale, 1 / downscale)
     cameras = Cameras(intrinsics, cam_to_world, reduced_size(full_size, downscale))
-    mask_maps = _read_masks(views.masks, downscale, full_size)
-    if mask_maps is not None:
-        check_masks_in_front(archive.path, cameras, mask_maps)
-    check_hands(archive.path, cameras, opposite, mask_maps)
-    if mask_maps is not None and views.masks is not None:
-        check_sides(mask_maps, cameras, views.masks[0].parent)
-    scale, depths = split_similarity(world_from_normalized).scale, None
+    depths = None
     if views.depths is not None:
+        scale = split_similarity(world_from_normalized).scale
         depths = read_depths(views.depths, path / "scene.json", downscale, full_size, scale)
     return Scene(
         name=name,
         images=read_images(views.pictures, downscale),
         cameras=cameras,
-        masks=mask_maps,
+        masks=_read_masks(views, cameras, opposite, archive.path, downscale, full_size),
         depths=depths,
         names=tuple(file.name for file in views.pictures),
         train=train,
@@ -126,36 +121,42 @@ def _checked(matrix: NDArray[Any], key: str, file: Path) -> FloatArray:
     return matrix
 
 
-def _read_cameras(
-    archive: Archive, numbers: Sequence[int]
-) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+def _read_cameras(archive: Archive, numbers: Sequence[int]) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
     """Intrinsics [V, 3, 3] of the full-size pictures, cam_to_world [V, 3, 4], world_from_normalized [4, 4].
 
     And [V], whether a matrix has the sign of a mirror.
     """
     file = archive.path
     stored, scale_mats = _load_matrices(archive, numbers)
-    check_same_frame(file, scale_mats)
+    check_same_frame(file, numbers, scale_mats)
     world_mats = [matrix.astype(np.float64) for matrix in stored]
     try:
         world_from_normalized = split_similarity(scale_mats[0]).matrix
     except ValueError as error:
         raise InputError(f"{file}: scale_mat_0: {error}") from error
-    check_stored(file, stored, world_from_normalized)
+    check_stored(file, numbers, stored, world_from_normalized)
     try:
         intrinsics, cam_to_world = normalize_cameras(world_mats, world_from_normalized)
     except ValueError as error:
         raise InputError(f"{file}: world_mat: {error}") from error
-    check_viewpoints(file, world_mats, cam_to_world)
+    check_viewpoints(file, numbers, world_mats, cam_to_world)
     opposite = np.array([is_mirrored(matrix) for matrix in world_mats])
     return intrinsics, cam_to_world, world_from_normalized, opposite
 
 
-def _read_masks(files: Sequence[Path] | None, downscale: int, full_size: tuple[int, int]) -> BoolArray | None:
-    if files is None:
+def _read_masks(
+    views: Views, cameras: Cameras, opposite: BoolArray, file: Path, downscale: int, full_size: tuple[int, int]
+) -> BoolArray | None:
+    """The masks [V, H, W], compared with the cameras from `file`."""
+    if views.masks is None:
+        check_hands(file, views.cameras, cameras, opposite, None)
         return None
-    masks = read_masks(files, downscale, full_size)
-    check_extent(masks, files[0].parent, "; pass scene.masks=none for an object that fills its pictures")
+    folder = views.masks[0].parent
+    masks = read_masks(views.masks, downscale, full_size)
+    check_extent(masks, folder, "; pass scene.masks=none for an object that fills its pictures")
+    check_masks_in_front(file, views.cameras, cameras, masks)
+    check_hands(file, views.cameras, cameras, opposite, masks)
+    check_sides(masks, cameras, folder)
     return masks
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from nto3d.config.schema import PromptsConfig, SceneConfig
 from nto3d.data.dtu import read_dtu
 from nto3d.data.truth import read_truths
+from nto3d.errors import InputError
 from nto3d.geometry.hull import visual_hull
 from nto3d.segment.prompts.read import read_prompts
 from nto3d.types import Scene
@@ -110,3 +111,13 @@ def test_views_are_counted_without_what_is_missing(written: WrittenScene) -> Non
     truth = read_truths(SceneConfig(path=str(written.path)), scene, ["cup", "jug"])["cup"].masks
     assert truth is not None
     np.testing.assert_array_equal(truth, ~written.masks[[view for view in range(VIEWS) if view != 2]])
+
+
+def test_a_message_on_a_camera_has_its_number_in_the_file(written: WrittenScene) -> None:
+    remove(written, "image", [2])
+    with np.load(written.path / "cameras_sphere.npz") as archive:
+        entries = dict(archive)
+    entries["scale_mat_7"] = np.eye(4)
+    np.savez(written.path / "cameras_sphere.npz", **entries)
+    with pytest.raises(InputError, match="scale_mat_7 differs from scale_mat_0"):
+        read_dtu(written.path)
