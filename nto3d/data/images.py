@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -204,14 +205,15 @@ def common_size(paths: Sequence[Path]) -> tuple[int, int]:
     """(H, W) that all pictures share, from their headers.
 
     Raises:
-        InputError: a picture has another size than the first, or cannot be read.
+        InputError: a picture has another size than most, or cannot be read.
     """
-    size = picture_size(paths[0])
-    for path in paths[1:]:
-        other = picture_size(path)
+    sizes = [picture_size(path) for path in paths]
+    size = Counter(sizes).most_common(1)[0][0]
+    for path, other in zip(paths, sizes, strict=True):
         if other != size:
+            like = paths[sizes.index(size)].name
             raise InputError(
-                f"{path}: expected {size[1]} x {size[0]} pixels like {paths[0].name}, got {other[1]} x {other[0]}"
+                f"{path}: expected {size[1]} x {size[0]} pixels like {like}, got {other[1]} x {other[0]}"
                 f"{quarter_turn(size, other)}"
             )
     return size

@@ -162,6 +162,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
         picture("image/003.png", np.zeros((24, 30, 3), np.uint8)),
         r"image/003\.png: expected 32 x 24 pixels like 000\.png, got 30 x 24",
     ),
+    "first image of another size": (
+        picture("image/000.png", np.zeros((24, 30, 3), np.uint8)),
+        r"image/000\.png: expected 32 x 24 pixels like 001\.png, got 30 x 24",
+    ),
     "truncated image": (lambda path: truncate(path / "image" / "003.png"), r"image/003\.png: expected a .*cut short"),
     "empty image": (replace("image/003.png", b""), r"image/003\.png: .*the file is empty"),
     "image is text": (
