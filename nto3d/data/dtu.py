@@ -3,9 +3,9 @@
 SCENE/
     cameras_sphere.npz   (or cameras.npz, cameras_large.npz) for each view i: world_mat_i [4, 4] = K [R | t], which
                          projects world points, and scale_mat_i [4, 4], a similarity, world from normalized
-    image/ or images/    PNG or JPEG, in the order of the cameras when sorted by number
-    mask/ or masks/      optional; white on the target
-    depth/               optional; NNN.npy, z along the optical axis in world units, 0 = unknown
+    image/ or images/    PNG or JPEG, numbered like the cameras or in their order (`files.pairing`)
+    mask/ or masks/      optional; white on the target (`files.masks`), numbered like the pictures
+    depth/               optional; NNN.npy or NNN.png, z along the optical axis in world units, 0 = unknown
     gt_mesh.ply          optional; the true surface in world units
 """
 
@@ -19,31 +19,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nto3d.data.images import (
-    PICTURE_SUFFIXES,
-    common_size,
-    read_depth,
-    read_images,
-    read_masks,
-    reduce_depth,
-    reduced_size,
-)
+from nto3d.data.files.depths import read_depths
+from nto3d.data.files.inverted import check_sides
+from nto3d.data.files.masks import check_extent, read_masks
+from nto3d.data.files.views import IMAGE_FOLDERS, Views, find_views, picture_files
+from nto3d.data.images import common_size, read_images, reduced_size
 from nto3d.data.splits import split
 from nto3d.data.viewpoints import check_hands, check_masks_in_front, check_same_frame, check_stored, check_viewpoints
 from nto3d.errors import InputError
 from nto3d.geometry.cameras import scale_intrinsics
 from nto3d.geometry.poses import is_mirrored, normalize_cameras, split_similarity
 from nto3d.parsers.archives import Archive
-from nto3d.parsers.contents import LARGEST, shown
 from nto3d.parsers.guard import parsing
 from nto3d.parsers.meshes import load_mesh
-from nto3d.parsers.text import read_json_object
 from nto3d.types import BoolArray, Cameras, FloatArray, Mesh, Scene
 
 CAMERA_FILES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
-IMAGE_FOLDERS = ("image", "images")
-MASK_FOLDERS = ("mask", "masks")
-DEPTH_SUFFIXES = (".npy", ".png")
 MATRIX_BYTES = 1 << 12  # of a camera matrix in its file, 128 are needed
 
 
@@ -55,7 +46,8 @@ def read_dtu(
     Args:
         path: the folder.
         downscale: whole factor by which pictures, masks and depths are reduced; intrinsics follow.
-        masks: whether masks are required. Where there are some they are always read, for the evaluation's sake.
+        masks: whether masks are required: a view without one is left out. Where all views have one they are always
+            read, for the evaluation's sake.
         test_views: held-out views; see `splits.split`.
         name: of the scene.
 
@@ -64,63 +56,34 @@ def read_dtu(
     """
     if not path.is_dir():
         raise InputError(f"scene.path: expected a folder, there is none at {path}")
-    image_files = picture_files(path, IMAGE_FOLDERS)
-    if image_files is None:
+    pictures = picture_files(path, IMAGE_FOLDERS)
+    if pictures is None:
         raise InputError(f"{path}: expected a folder {' or '.join(IMAGE_FOLDERS)} with pictures, there is none")
-    views = len(image_files)
-    intrinsics, cam_to_world, world_from_normalized, opposite = _read_cameras(_camera_file(path), views)
-    train, test = split(views, test_views)
-    full_size = common_size(image_files)
+    archive = Archive(_camera_file(path), "an npz archive of cameras", MATRIX_BYTES)
+    views = find_views(path, pictures, _camera_numbers(archive), archive.path, masks)
+    intrinsics, cam_to_world, world_from_normalized, opposite = _read_cameras(archive, views.cameras)
+    train, test = split(len(views.pictures), test_views)
+    full_size = common_size(views.pictures)
     if not 1 <= downscale <= min(full_size):
         raise InputError(f"scene.downscale: expected 1 to {min(full_size)} for {path}, got {downscale}")
-    mask_maps = _read_masks(path, views, downscale, full_size, masks)
-    cameras = Cameras(
-        intrinsics=scale_intrinsics(intrinsics, 1 / downscale, 1 / downscale),
-        cam_to_world=cam_to_world,
-        size=reduced_size(full_size, downscale),
-    )
-    if mask_maps is not None:
-        check_masks_in_front(_camera_file(path), cameras, mask_maps)
-    check_hands(_camera_file(path), cameras, opposite, mask_maps)
-    images = read_images(image_files, downscale)
+    intrinsics = scale_intrinsics(intrinsics, 1 / downscale, 1 / downscale)
+    cameras = Cameras(intrinsics, cam_to_world, reduced_size(full_size, downscale))
+    depths = None
+    if views.depths is not None:
+        scale = split_similarity(world_from_normalized).scale
+        depths = read_depths(views.depths, path / "scene.json", downscale, full_size, scale)
     return Scene(
         name=name,
-        images=images,
+        images=read_images(views.pictures, downscale),
         cameras=cameras,
-        masks=mask_maps,
-        depths=_read_depths(path, views, downscale, full_size, split_similarity(world_from_normalized).scale),
-        names=tuple(file.name for file in image_files),
+        masks=_read_masks(views, cameras, opposite, archive.path, downscale, full_size),
+        depths=depths,
+        names=tuple(file.name for file in views.pictures),
         train=train,
         test=test,
         world_from_normalized=world_from_normalized,
         gt_mesh=read_surface(path / "gt_mesh.ply"),
     )
-
-
-def _natural(file: Path) -> tuple[tuple[int, int | str], ...]:
-    """Sort key: numbers in a name by their value, so that 9 comes before 10; what is no decimal digit is text."""
-    parts = re.split(r"(\d+)", file.stem)
-    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)
-
-
-def picture_files(path: Path, folders: Sequence[str]) -> list[Path] | None:
-    """The pictures in the first of the folders that exists, in the order of the cameras; None where none exists.
-
-    Args:
-        path: of the scene. folders: names in it.
-
-    Raises:
-        InputError: there is no picture in the folder.
-    """
-    folder = next((path / folder for folder in folders if (path / folder).is_dir()), None)
-    if folder is None:
-        return None
-    candidates = (file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-    # Names with a leading dot are left behind by some file systems and hold no picture.
-    files = sorted((file for file in candidates if not file.name.startswith(".")), key=_natural)
-    if not files:
-        raise InputError(f"{folder}: expected PNG or JPEG pictures, there are none")
-    return files
 
 
 def _camera_file(path: Path) -> Path:
@@ -132,17 +95,20 @@ def _camera_file(path: Path) -> Path:
     )
 
 
-def _load_matrices(file: Path, views: int) -> tuple[list[FloatArray], list[FloatArray]]:
-    """world_mat_i and scale_mat_i of all views as stored, each checked to be numbers of the right shape."""
-    archive = Archive(file, "an npz archive of cameras", MATRIX_BYTES)
-    found = sum(re.fullmatch(r"world_mat_\d+", key) is not None for key in archive.names)
-    if found == 0:
-        raise InputError(f"{file}: expected keys world_mat_0, scale_mat_0, ..., got {sorted(archive.names)[:6]}")
-    if found != views:
-        raise InputError(f"{file}: expected a camera for each of the {views} pictures, got {found} cameras")
-    names = [f"{kind}_{view}" for kind in ("world_mat", "scale_mat") for view in range(views)]
-    matrices = [_checked(matrix, name, file) for name, matrix in zip(names, archive.read(names), strict=True)]
-    return matrices[:views], matrices[views:]
+def _camera_numbers(archive: Archive) -> list[int]:
+    """The numbers i of the keys world_mat_i, ascending."""
+    found = [match.group(1) for key in archive.names if (match := re.fullmatch(r"world_mat_(0|[1-9][0-9]*)", key))]
+    if not found:
+        some = sorted(archive.names)[:6]
+        raise InputError(f"{archive.path}: expected keys world_mat_0, scale_mat_0, ..., got {some}")
+    return sorted(int(number) for number in found)
+
+
+def _load_matrices(archive: Archive, numbers: Sequence[int]) -> tuple[list[FloatArray], list[FloatArray]]:
+    """world_mat_i and scale_mat_i of the views as stored, each checked to be numbers of the right shape."""
+    names = [f"{kind}_{number}" for kind in ("world_mat", "scale_mat") for number in numbers]
+    matrices = [_checked(matrix, name, archive.path) for name, matrix in zip(names, archive.read(names), strict=True)]
+    return matrices[: len(numbers)], matrices[len(numbers) :]
 
 
 def _checked(matrix: NDArray[Any], key: str, file: Path) -> FloatArray:
@@ -155,75 +121,43 @@ def _checked(matrix: NDArray[Any], key: str, file: Path) -> FloatArray:
     return matrix
 
 
-def _read_cameras(file: Path, views: int) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+def _read_cameras(archive: Archive, numbers: Sequence[int]) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
     """Intrinsics [V, 3, 3] of the full-size pictures, cam_to_world [V, 3, 4], world_from_normalized [4, 4].
 
     And [V], whether a matrix has the sign of a mirror.
     """
-    stored, scale_mats = _load_matrices(file, views)
-    check_same_frame(file, scale_mats)
+    file = archive.path
+    stored, scale_mats = _load_matrices(archive, numbers)
+    check_same_frame(file, numbers, scale_mats)
     world_mats = [matrix.astype(np.float64) for matrix in stored]
     try:
         world_from_normalized = split_similarity(scale_mats[0]).matrix
     except ValueError as error:
         raise InputError(f"{file}: scale_mat_0: {error}") from error
-    check_stored(file, stored, world_from_normalized)
+    check_stored(file, numbers, stored, world_from_normalized)
     try:
         intrinsics, cam_to_world = normalize_cameras(world_mats, world_from_normalized)
     except ValueError as error:
         raise InputError(f"{file}: world_mat: {error}") from error
-    check_viewpoints(file, world_mats, cam_to_world)
+    check_viewpoints(file, numbers, world_mats, cam_to_world)
     opposite = np.array([is_mirrored(matrix) for matrix in world_mats])
     return intrinsics, cam_to_world, world_from_normalized, opposite
 
 
-def _read_masks(path: Path, views: int, downscale: int, full_size: tuple[int, int], required: bool) -> BoolArray | None:
-    files = picture_files(path, MASK_FOLDERS)
-    if files is None:
-        if required:
-            raise InputError(
-                f"{path}: expected a folder {' or '.join(MASK_FOLDERS)}, there is none; "
-                "pass scene.masks=none to reconstruct without masks, or segmenter=grabcut to start from a click"
-            )
+def _read_masks(
+    views: Views, cameras: Cameras, opposite: BoolArray, file: Path, downscale: int, full_size: tuple[int, int]
+) -> BoolArray | None:
+    """The masks [V, H, W], compared with the cameras from `file`."""
+    if views.masks is None:
+        check_hands(file, views.cameras, cameras, opposite, None)
         return None
-    if len(files) != views:
-        raise InputError(f"{files[0].parent}: expected a mask for each of the {views} pictures, got {len(files)} masks")
-    masks = read_masks(files, downscale, full_size)
-    if not masks.any():
-        raise InputError(f"{files[0].parent}: expected masks that are white on the target, all {views} are empty")
+    folder = views.masks[0].parent
+    masks = read_masks(views.masks, downscale, full_size)
+    check_extent(masks, folder, "; pass scene.masks=none for an object that fills its pictures")
+    check_masks_in_front(file, views.cameras, cameras, masks)
+    check_hands(file, views.cameras, cameras, opposite, masks)
+    check_sides(masks, cameras, folder)
     return masks
-
-
-def _read_depths(path: Path, views: int, downscale: int, full_size: tuple[int, int], scale: float) -> FloatArray | None:
-    """z-depths [V, H, W] float32 in normalized units, or None where there is no depth folder."""
-    folder = path / "depth"
-    if not folder.is_dir():
-        return None
-    files = sorted((file for file in folder.iterdir() if file.suffix in DEPTH_SUFFIXES), key=_natural)
-    if len(files) != views:
-        raise InputError(
-            f"{folder}: expected a depth map for each of the {views} pictures, got {len(files)} (npy or png)"
-        )
-    unit = _depth_unit(path / "scene.json") if files[0].suffix == ".png" else 1.0
-    depths = np.empty((views, *reduced_size(full_size, downscale)), dtype=np.float32)
-    for view, file in enumerate(files):
-        depth = read_depth(file, unit)
-        if depth.shape != full_size:
-            raise InputError(f"{file}: expected [H, W] = {list(full_size)} like its picture, got {list(depth.shape)}")
-        depths[view] = reduce_depth(depth, downscale) / scale
-    return depths
-
-
-def _depth_unit(file: Path) -> float:
-    """World units per step of the depth pictures."""
-    what = "JSON with depth.scale, the world units per step of the pictures in depth/"
-    try:
-        unit = read_json_object(file, what)["depth"]["scale"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{file}: expected {what}, it is not there") from error
-    if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < LARGEST:
-        raise InputError(f"{file}: expected a positive number for depth.scale, got {shown(unit)}")
-    return float(unit)
 
 
 def read_surface(file: Path) -> Mesh | None:

@@ -6,7 +6,9 @@ that `geometry.cameras.scale_intrinsics(K, 1 / n, 1 / n)` describes the result e
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,24 +19,65 @@ import numpy as np
 from nto3d.errors import InputError
 from nto3d.geometry.depth_codes import saturated
 from nto3d.parsers.archives import read_npy
-from nto3d.parsers.pictures import MOST_PIXELS, open_picture
+from nto3d.parsers.pictures import MOST_PIXELS, is_deep, open_picture, orientation, read_deep, upright
 from nto3d.types import BoolArray, ByteArray, FloatArray
 
+log = logging.getLogger("nto3d")
 MASK_THRESHOLD = 127  # mask values above it are on the target
 MIXED_DEPTH = 0.05  # a reduced depth pixel whose block spreads further than this share of its mean is unknown
+DEEP, USED = 16, (8, 10, 12, 14)  # bits of a channel, and how many of them cameras and programs use
 READERS = 8  # pictures decoded at the same time, at most
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 
-def _decode(path: Path, keep_grey: bool = False) -> ByteArray:
-    """The picture as uint8 RGB [H, W, 3] (8-bit grey as [H, W] if kept); transparency is dropped, 16 bits become 8."""
+def _decode(path: Path, keep_grey: bool = False, bits: int = DEEP, turned: bool = False) -> ByteArray:
+    """The picture as uint8 RGB [H, W, 3] (8-bit grey as [H, W] if kept); transparency is dropped, 16 bits become 8.
+
+    Args:
+        bits: of 16 that are used. turned: as the EXIF orientation says.
+    """
     with open_picture(path) as picture:
         picture.load()  # Pillow refuses truncated files here, where OpenCV would fill the missing part with grey
+        found = orientation(picture) if turned else 1
+        if bits < DEEP and is_deep(path):
+            return upright(_stretched(path, bits), found)
         if picture.mode.startswith("I"):
             grey = np.asarray(picture).astype(np.float64)
             byte = np.clip(np.round(grey / 257), 0, 255).astype(np.uint8)
-            return np.repeat(byte[:, :, None], 3, axis=2)
-        return np.asarray(picture if keep_grey and picture.mode == "L" else picture.convert("RGB"))
+            return upright(np.repeat(byte[:, :, None], 3, axis=2), found)
+        return upright(np.asarray(picture if keep_grey and picture.mode == "L" else picture.convert("RGB")), found)
+
+
+def _stretched(path: Path, bits: int) -> ByteArray:
+    """A picture of 16 bits a channel of which some are used, RGB [H, W, 3]."""
+    values = read_deep(path)[:, :, :3]
+    colors = values if values.shape[2] == 3 else np.repeat(values[:, :, :1], 3, axis=2)
+    return np.rint(np.minimum(colors, 2**bits - 1) * (255.0 / (2**bits - 1))).astype(np.uint8)
+
+
+def used_bits(paths: Sequence[Path]) -> int:
+    """How many bits the pictures of 16 bits a channel among these use, 8, 10, 12, 14 or 16; said in the log if fewer.
+
+    One answer for all of them, from their largest value, so that their brightness stays comparable.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    deep = [path for path in paths if is_deep(path)]
+    largest = [0] * len(deep)
+
+    def look(index: int) -> None:
+        if max(largest, default=0) < 2 ** USED[-1]:  # else it is decided
+            largest[index] = int(read_deep(deep[index])[:, :, :3].max())
+
+    for_each(look, len(deep))
+    top = max(largest, default=0)
+    bits = next((bits for bits in USED if 0 < top < 2**bits), DEEP)
+    if bits < DEEP:
+        log.info(
+            "%s: pictures of 16 bits use %d of them (values up to %d), which are stretched", deep[0].parent, bits, top
+        )
+    return bits
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -47,13 +90,16 @@ def picture_size(path: Path) -> tuple[int, int]:
         return picture.height, picture.width
 
 
-def read_image(path: Path) -> ByteArray:
+def read_image(path: Path, bits: int = DEEP, turned: bool = False) -> ByteArray:
     """A PNG or JPEG (grey, palette, RGB or RGBA; 8 or 16 bits) as uint8 RGB [H, W, 3]. Transparency is dropped.
+
+    Args:
+        bits: of 16 that are used, see `used_bits`. turned: as its EXIF orientation says, else as it is stored.
 
     Raises:
         InputError: the file is absent, empty, no picture, damaged or truncated.
     """
-    return _decode(path)
+    return _decode(path, bits=bits, turned=turned)
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -159,16 +205,25 @@ def common_size(paths: Sequence[Path]) -> tuple[int, int]:
     """(H, W) that all pictures share, from their headers.
 
     Raises:
-        InputError: a picture has another size than the first, or cannot be read.
+        InputError: a picture has another size than most, or cannot be read.
     """
-    size = picture_size(paths[0])
-    for path in paths[1:]:
-        other = picture_size(path)
+    sizes = [picture_size(path) for path in paths]
+    size = Counter(sizes).most_common(1)[0][0]
+    for path, other in zip(paths, sizes, strict=True):
         if other != size:
+            like = paths[sizes.index(size)].name
             raise InputError(
-                f"{path}: expected {size[1]} x {size[0]} pixels like {paths[0].name}, got {other[1]} x {other[0]}"
+                f"{path}: expected {size[1]} x {size[0]} pixels like {like}, got {other[1]} x {other[0]}"
+                f"{quarter_turn(size, other)}"
             )
     return size
+
+
+def quarter_turn(size: tuple[int, ...], other: tuple[int, ...]) -> str:
+    """What a message on sizes (H, W) of a scene of several pictures adds where they differ by a quarter turn."""
+    if size == other or size != other[::-1]:
+        return ""
+    return " (turned by a quarter: EXIF orientation is not applied here, cameras belong to the pixels as stored)"
 
 
 def read_images(paths: Sequence[Path], factor: int) -> ByteArray:
@@ -179,42 +234,16 @@ def read_images(paths: Sequence[Path], factor: int) -> ByteArray:
         ValueError: the factor does not fit the pictures.
     """
     images = np.empty((len(paths), *reduced_size(common_size(paths), factor), 3), dtype=np.uint8)
+    bits = used_bits(paths)
 
     def read(view: int) -> None:
-        images[view] = reduce_image(read_image(paths[view]), factor)
+        images[view] = reduce_image(read_image(paths[view], bits), factor)
 
-    _for_each(read, len(paths))
+    for_each(read, len(paths))
     return images
 
 
-def read_masks(paths: Sequence[Path], factor: int, size: tuple[int, int]) -> BoolArray:
-    """Masks, reduced: bool [V, H // factor, W // factor].
-
-    Args:
-        paths: V mask pictures.
-        factor: of the reduction.
-        size: (H, W) of the pictures the masks belong to, before the reduction.
-
-    Raises:
-        InputError: a mask cannot be read or has another size.
-    """
-    masks = np.empty((len(paths), *reduced_size(size, factor)), dtype=np.bool_)
-
-    def read(view: int) -> None:
-        path = paths[view]
-        mask = read_mask(path)
-        if mask.shape != size:
-            height, width = mask.shape
-            raise InputError(
-                f"{path}: expected {size[1]} x {size[0]} pixels like its picture, got a mask of {width} x {height}"
-            )
-        masks[view] = reduce_mask(mask, factor)
-
-    _for_each(read, len(paths))
-    return masks
-
-
-def _for_each(work: Callable[[int], None], count: int) -> None:
+def for_each(work: Callable[[int], None], count: int) -> None:
     """Do `work` for 0 .. count - 1 in a few threads (decoders release the interpreter); the first error is raised."""
     with ThreadPoolExecutor(max_workers=min(READERS, os.cpu_count() or 1)) as pool:
         futures = [pool.submit(work, index) for index in range(count)]

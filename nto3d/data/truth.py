@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nto3d.config.schema import SceneConfig
-from nto3d.data.dtu import IMAGE_FOLDERS, picture_files, read_surface
-from nto3d.data.images import common_size, read_masks
+from nto3d.data.dtu import read_surface
+from nto3d.data.files.masks import read_masks
+from nto3d.data.files.pairing import pair_files, places
+from nto3d.data.files.views import IMAGE_FOLDERS, picture_files
+from nto3d.data.images import common_size
 from nto3d.errors import InputError
 from nto3d.parsers.text import read_json_object
 from nto3d.types import BoolArray, Mesh, Scene
@@ -38,20 +41,27 @@ def read_truths(config: SceneConfig, scene: Scene, names: Sequence[str]) -> dict
     path, target = Path(config.path), names[0] if len(names) == 1 else _target(Path(config.path) / "scene.json")
     truths = {}
     for name in names:
-        masks, mesh = _masks(path, f"mask_{name}", config.downscale), read_surface(path / f"gt_mesh_{name}.ply")
+        masks, mesh = _masks(path, f"mask_{name}", scene, config.downscale), read_surface(path / f"gt_mesh_{name}.ply")
         if name == target:
             masks, mesh = (scene.masks if masks is None else masks), (scene.gt_mesh if mesh is None else mesh)
         truths[name] = Truth(masks, mesh)
     return truths
 
 
-def _masks(path: Path, folder: str, downscale: int) -> BoolArray | None:
+def _masks(path: Path, folder: str, scene: Scene, downscale: int) -> BoolArray | None:
+    """The masks [V, H, W] in a folder of the views that the scene uses."""
     files, pictures = picture_files(path, (folder,)), picture_files(path, IMAGE_FOLDERS)
     if files is None or pictures is None:
         return None
-    if len(files) != len(pictures):
-        raise InputError(f"{path / folder}: expected a mask for each of the {len(pictures)} pictures, got {len(files)}")
-    return read_masks(files, downscale, common_size(pictures))
+    paired = dict(zip(pictures, pair_files(pictures, files, "mask", places(pictures)), strict=True))
+    used = [pictures[0].parent / name for name in scene.names]
+    found = [mask for picture in used if (mask := paired.get(picture)) is not None]
+    if len(found) < len(used):
+        alone = next(picture.name for picture in used if paired.get(picture) is None)
+        raise InputError(
+            f"{path / folder}: expected a mask for each of the {len(used)} pictures, got {len(found)}; {alone} has none"
+        )
+    return read_masks(found, downscale, common_size(used))
 
 
 def _target(file: Path) -> str | None:

@@ -1,4 +1,7 @@
-"""Cameras from which nothing can be reconstructed, or something else than they mean, are refused."""
+"""Cameras from which nothing can be reconstructed, or something else than they mean, are refused.
+
+Of V views that are used, the numbers are those of their keys world_mat_i and scale_mat_i in the file.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +22,37 @@ HULL, DISSENT, MORE = 32, 0.1, 1.1  # cells of the masks' hull; see `visual_hull
 MOST_ERROR = 0.5  # pixels by which rounding may move the middle of the scene
 
 
-def check_same_frame(file: Path, scale_mats: Sequence[FloatArray]) -> None:
+def check_same_frame(file: Path, numbers: Sequence[int], scale_mats: Sequence[FloatArray]) -> None:
     """Refuse files whose views do not have one normalized frame (world from normalized [4, 4], as stored)."""
     first = scale_mats[0].astype(np.float64)
     size = float(np.abs(first[:3, :3]).max())
     kind = scale_mats[0].dtype
     rounding = float(np.finfo(kind).eps) * float(np.abs(first[:3, 3]).max()) if kind.kind == "f" else 0.0
-    for view, scale_mat in enumerate(scale_mats):
+    for number, scale_mat in zip(numbers, scale_mats, strict=True):
         if not np.abs(scale_mat[:3] - first[:3]).max() <= 1e-4 * size + rounding:
             raise InputError(
-                f"{file}: expected the same scale_mat for all views, scale_mat_{view} differs from scale_mat_0"
+                f"{file}: expected the same scale_mat for all views, scale_mat_{number} differs from "
+                f"scale_mat_{numbers[0]}"
             )
 
 
-def check_stored(file: Path, world_mats: Sequence[FloatArray], world_from_normalized: FloatArray) -> None:
+def check_stored(
+    file: Path, numbers: Sequence[int], world_mats: Sequence[FloatArray], world_from_normalized: FloatArray
+) -> None:
     """Refuse matrices [4, 4] that were stored as numbers too coarse for where the scene lies."""
     middle = world_from_normalized[:3, 3]
-    for view, stored in enumerate(world_mats):
+    for number, stored in zip(numbers, world_mats, strict=True):
         wrong = pixel_error(stored.astype(np.float64), stored.dtype, middle)
         if wrong > MOST_ERROR and stored.dtype != np.float64:
             raise InputError(
-                f"{file}: world_mat_{view}: expected float64 for a scene this far from the world's origin, got "
+                f"{file}: world_mat_{number}: expected float64 for a scene this far from the world's origin, got "
                 f"{stored.dtype}, whose rounding moves it by {wrong:.2g} pixels"
             )
 
 
-def check_viewpoints(file: Path, world_mats: Sequence[FloatArray], cam_to_world: FloatArray) -> None:
+def check_viewpoints(
+    file: Path, numbers: Sequence[int], world_mats: Sequence[FloatArray], cam_to_world: FloatArray
+) -> None:
     """Refuse cameras at one place, mirrored ones, and those that all look away.
 
     Args:
@@ -57,8 +65,8 @@ def check_viewpoints(file: Path, world_mats: Sequence[FloatArray], cam_to_world:
     mirrored = [view for view in np.flatnonzero(behind).tolist() if is_mirrored(world_mats[view])]
     if mirrored:
         raise InputError(
-            f"{file}: world_mat_{mirrored[0]}: expected K [R | t] with a rotation R (right-handed, x right, y down, "
-            "z forward), got a mirrored camera: one axis of the picture, the camera or the world is flipped"
+            f"{file}: world_mat_{numbers[mirrored[0]]}: expected K [R | t] with a rotation R (right-handed, x right, y "
+            "down, z forward), got a mirrored camera: one axis of the picture, the camera or the world is flipped"
         )
     if behind.all():
         raise InputError(
@@ -67,17 +75,19 @@ def check_viewpoints(file: Path, world_mats: Sequence[FloatArray], cam_to_world:
         )
 
 
-def check_masks_in_front(file: Path, cameras: Cameras, masks: BoolArray) -> None:
+def check_masks_in_front(file: Path, numbers: Sequence[int], cameras: Cameras, masks: BoolArray) -> None:
     """Refuse cameras that have the unit sphere behind them though their masks [V, H, W] show the target."""
-    for view in np.flatnonzero(_behind(cameras.cam_to_world)):
+    for view in np.flatnonzero(_behind(cameras.cam_to_world)).tolist():
         if masks[view].any():
             raise InputError(
-                f"{file}: world_mat_{view}: expected a camera that sees the target, as its mask does, got one that has "
-                "the unit sphere of scale_mat behind it (are its axes flipped?)"
+                f"{file}: world_mat_{numbers[view]}: expected a camera that sees the target, as its mask does, got one "
+                "that has the unit sphere of scale_mat behind it (are its axes flipped?)"
             )
 
 
-def check_hands(file: Path, cameras: Cameras, opposite: BoolArray, masks: BoolArray | None) -> None:
+def check_hands(
+    file: Path, numbers: Sequence[int], cameras: Cameras, opposite: BoolArray, masks: BoolArray | None
+) -> None:
     """Refuse cameras mirrored along their optical axis, which are taken for others, turned by half a circle about it.
 
     As projections the two are one, and a matrix of the other sign is as good: only masks tell them apart. What they
@@ -88,7 +98,7 @@ def check_hands(file: Path, cameras: Cameras, opposite: BoolArray, masks: BoolAr
     """
     if not opposite.any():
         return
-    first = int(np.argmax(opposite))
+    first = numbers[int(np.argmax(opposite))]
     if masks is None:
         log.warning("%s: world_mat_%d has the sign of a mirror: taken for one times a negative number", file, first)
         return

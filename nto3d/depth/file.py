@@ -79,9 +79,11 @@ class FileDepth:
         """A depth map [H, W] of the picture, scaled; 0 where it is unknown."""
         if depth.shape not in (size, self._full):
             (height, width), (rows, columns) = self._full or size, depth.shape
+            turned = rows != columns and (rows, columns) == (width, height)
             raise InputError(
                 f"{self._path}: expected a depth map of {width} x {height} pixels like the picture, "
                 f"got {columns} x {rows}"
+                + (" (turned by a quarter: scene=image takes a picture as its EXIF orientation says)" if turned else "")
             )
         finite = np.isfinite(depth)
         codes = self._codes(depth)

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nto3d.data.dtu import IMAGE_FOLDERS, picture_files
+from nto3d.data.files.views import IMAGE_FOLDERS, picture_files
 from nto3d.data.images import read_image
 
 GAIN, OFFSET = (0.7, 1.4), 0.05  # least and most gain; largest offset, as a share of the full range

@@ -48,9 +48,42 @@ def clear(folder: str) -> Callable[[Path], None]:
     return break_scene
 
 
-def blacken_masks(path: Path) -> None:
+def fill_masks(value: int) -> Callable[[Path], None]:
+    def break_scene(path: Path) -> None:
+        for file in (path / "mask").iterdir():
+            Image.fromarray(np.full((24, 32), value, np.uint8)).save(file)
+
+    return break_scene
+
+
+def label_masks(path: Path) -> None:
     for file in (path / "mask").iterdir():
-        Image.fromarray(np.zeros((24, 32), np.uint8)).save(file)
+        mask = np.array(Image.open(file)) // 255
+        mask[:3, :3] = 2
+        Image.fromarray(mask).save(file)
+
+
+def one_of_ones(path: Path) -> None:
+    file = path / "mask" / "003.png"
+    Image.fromarray(np.array(Image.open(file)) // 255).save(file)
+
+
+def letters(folder: str) -> Callable[[Path], None]:
+    """Names without numbers."""
+
+    def break_scene(path: Path) -> None:
+        for place, file in enumerate(sorted((path / folder).iterdir())):
+            file.rename(file.with_stem("abcdefgh"[place]))
+
+    return break_scene
+
+
+def renumber(folder: str, shift: int) -> Callable[[Path], None]:
+    def break_scene(path: Path) -> None:
+        for file in sorted((path / folder).iterdir(), reverse=True):
+            file.rename(file.with_stem(f"{int(file.stem) + shift:03d}"))
+
+    return break_scene
 
 
 def same_place(entries: Entries) -> None:
@@ -97,9 +130,22 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "object array": (edit(objects), r"cameras_sphere\.npz: expected .*world_mat_2 holds Python objects"),
     "no cameras": (edit(dict.clear), r"expected keys world_mat_0, scale_mat_0, \.\.\., got \[\]"),
     "other keys": (edit(lambda e: (e.clear(), e.update(K=np.eye(3)))), r"world_mat_0, .*got \['K'\]"),
-    "too few cameras": (edit(lambda e: e.pop("world_mat_5")), r"each of the 6 pictures, got 5 cameras"),
-    "too many cameras": (edit(extra_camera), r"each of the 6 pictures, got 7 cameras"),
-    "a gap": (edit(lambda e: e.update(world_mat_9=e.pop("world_mat_3"))), r"expected a key world_mat_3"),
+    "too few cameras": (
+        lambda path: (edit(lambda e: e.pop("world_mat_5"))(path), letters("image")(path)),
+        r"cameras_sphere\.npz: expected a camera for each of the 6 pictures, got 5 cameras$",
+    ),
+    "too many cameras": (
+        lambda path: (edit(extra_camera)(path), letters("image")(path)),
+        r"cameras_sphere\.npz: expected a camera for each of the 6 pictures, got 7 cameras$",
+    ),
+    "other numbers and counts": (
+        lambda path: (edit(extra_camera)(path), renumber("image", 100)(path)),
+        r"6 pictures, got 7 cameras, whose numbers do not tell .*pictures 100 to 105, cameras 0 to 6\)",
+    ),
+    "pictures and cameras from 1, masks from 0, one missing": (
+        lambda path: (edit(extra_camera)(path), renumber("image", 1)(path), (path / "mask" / "002.png").unlink()),
+        r"mask: expected a mask for each of the 6 pictures, got 5 masks, whose numbers do not tell",
+    ),
     "no scale_mat": (edit(lambda e: e.pop("scale_mat_3")), r"expected a key scale_mat_3, it is not there"),
     "shape": (edit(lambda e: e.update(world_mat_1=np.eye(3))), r"shape \[4, 4\] for world_mat_1, got \[3, 3\]"),
     "text": (edit(lambda e: e.update(world_mat_1=np.full((4, 4), "a"))), r"numbers for world_mat_1, got <U1"),
@@ -112,10 +158,13 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "turned away": (edit(turn_away), r"it lies behind all of them"),
     "no image folder": (remove("image"), r"expected a folder image or images with pictures, there is none"),
     "empty image folder": (clear("image"), r"image: expected PNG or JPEG pictures, there are none"),
-    "one image missing": (remove("image/003.png"), r"each of the 5 pictures, got 6 cameras"),
     "image of another size": (
         picture("image/003.png", np.zeros((24, 30, 3), np.uint8)),
         r"image/003\.png: expected 32 x 24 pixels like 000\.png, got 30 x 24",
+    ),
+    "first image of another size": (
+        picture("image/000.png", np.zeros((24, 30, 3), np.uint8)),
+        r"image/000\.png: expected 32 x 24 pixels like 001\.png, got 30 x 24",
     ),
     "truncated image": (lambda path: truncate(path / "image" / "003.png"), r"image/003\.png: expected a .*cut short"),
     "empty image": (replace("image/003.png", b""), r"image/003\.png: .*the file is empty"),
@@ -125,7 +174,24 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "no mask folder": (remove("mask"), r"folder mask or masks, there is none; pass scene\.masks=none"),
     "empty mask folder": (clear("mask"), r"mask: expected PNG or JPEG pictures"),
-    "one mask missing": (remove("mask/003.png"), r"mask: expected a mask for each of the 6 pictures, got 5 masks"),
+    "masks of letters, one missing": (
+        lambda path: (remove("mask/003.png")(path), letters("mask")(path)),
+        r"mask: expected a mask for each of the 6 pictures, got 5 masks$",
+    ),
+    "white masks": (
+        fill_masks(255),
+        r"mask: expected masks that are white on .* alone, 6 of 6 cover more than 99%",
+    ),
+    "labels of several objects": (label_masks, r"mask: expected .*or 0 and one other value, got the values 0, 1, 2 \("),
+    "masks of two scales": (one_of_ones, r"mask/003\.png: expected a mask of 0 and 255 like others.*one of 0 and 1$"),
+    "lying mask": (
+        picture("mask/003.png", np.full((32, 24), 255, np.uint8)),
+        r"mask/003\.png: expected 32 x 24 pixels.*got a mask of 24 x 32 \(turned by a quarter: EXIF orientation is not",
+    ),
+    "lying image": (
+        picture("image/003.png", np.zeros((32, 24, 3), np.uint8)),
+        r"image/003\.png: expected 32 x 24 .*got 24 x 32 \(turned by a quarter: EXIF orientation is not",
+    ),
     "mask of another size": (
         picture("mask/003.png", np.full((12, 16), 255, np.uint8)),
         r"mask/003\.png: expected 32 x 24 pixels like its picture, got a mask of 16 x 12",
@@ -134,8 +200,15 @@ BROKEN: dict[str, tuple[Break, str]] = {
         lambda path: truncate(path / "mask" / "003.png"),
         r"mask/003\.png: expected a .*(cut short|read)",
     ),
-    "black masks": (blacken_masks, r"masks that are white on the target, all 6 are empty"),
-    "one depth missing": (remove("depth/003.npy"), r"depth: expected a depth map for each of the 6 pictures, got 5"),
+    "black masks": (fill_masks(0), r"masks that are white on the target, all 6 are empty"),
+    "depths of letters, one missing": (
+        lambda path: (remove("depth/003.npy")(path), letters("depth")(path)),
+        r"depth: expected a depth map for each of the 6 pictures, got 5 depth maps$",
+    ),
+    "lying depth": (
+        lambda path: np.save(path / "depth" / "003.npy", np.ones((32, 24))),
+        r"depth/003\.npy: expected .*got \[32, 24\] \(turned by a quarter: EXIF orientation is not",
+    ),
     "depth is text": (replace("depth/003.npy", b"abc"), r"depth/003\.npy: expected a depth map as npy"),
     "depth of another size": (
         lambda path: np.save(path / "depth" / "003.npy", np.ones((3, 4))),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nto3d.data.files.masks import read_masks
 from nto3d.data.images import (
     common_size,
     picture_size,
@@ -13,7 +14,6 @@ from nto3d.data.images import (
     read_image,
     read_images,
     read_mask,
-    read_masks,
     reduce_depth,
     reduce_image,
     reduce_mask,

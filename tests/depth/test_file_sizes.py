@@ -76,3 +76,9 @@ def test_a_file_of_the_reduced_size_is_taken_as_it_is(tmp_path: Path) -> None:
     np.save(tmp_path / "depth.npy", DEPTH)
     source = FileDepth(tmp_path / "depth.npy", 1.0, (6, 8), partial(reduce_depth, factor=2))
     np.testing.assert_array_equal(source.point_map(PICTURE, INTRINSICS).points[..., 2], DEPTH)
+
+
+def test_a_map_of_the_picture_as_it_is_stored_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "depth.npy", DEPTH.T)
+    with pytest.raises(InputError, match=r"depth\.npy: .*like the picture, got \d+ x \d+ \(turned by a quarter.*EXIF"):
+        FileDepth(tmp_path / "depth.npy").point_map(PICTURE, INTRINSICS)
