@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,8 @@ def read_torch(
                 broken = archive.testzip()  # torch writes check sums and does not look at them
             if broken is not None:
                 raise zipfile.BadZipFile(f"wrong check sum in {broken}")
-        with torch.serialization.safe_globals(list(allowed)):
+        with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, on protocols and types of the file
             return torch.load(path, map_location=device, weights_only=True)
 
 

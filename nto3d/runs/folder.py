@@ -247,8 +247,10 @@ def read_run_info(run_dir: Path) -> list[dict[str, Any]]:
     """
     path = run_dir / INFO_NAME
     entries = read_json(path, "the JSON that train.py writes")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError(f"{path}: expected a list of objects, as train.py writes it")
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("command"), str) for entry in entries
+    ):
+        raise InputError(f"{path}: expected a list of objects with their command, as train.py writes it")
     return entries
 
 
