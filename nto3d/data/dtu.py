@@ -43,6 +43,7 @@ CAMERA_FILES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
 IMAGE_FOLDERS = ("image", "images")
 MASK_FOLDERS = ("mask", "masks")
 DEPTH_SUFFIXES = (".npy", ".png")
+_LARGEST_UNIT = 1e30  # of depth pictures; beyond it depths leave float32
 MATRIX_BYTES = 1 << 12  # of a camera matrix in its file, 128 are needed
 
 
@@ -220,7 +221,7 @@ def _depth_unit(file: Path) -> float:
         unit = read_json_object(file, what)["depth"]["scale"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{file}: expected {what}, it is not there") from error
-    if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < float("inf"):
+    if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < _LARGEST_UNIT:
         raise InputError(f"{file}: expected a positive number for depth.scale, got {unit!r}")
     return float(unit)
 
