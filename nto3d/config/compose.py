@@ -33,5 +33,9 @@ def compose_config(overrides: Sequence[str]) -> Config:
             return to_config(hydra.compose("config", [as_it_stands(given) for given in overrides]))
     except CONFIG_ERRORS as error:
         raise InputError(explain(error)) from error
+    except InputError:
+        raise
+    except (ValueError, TypeError, OSError) as error:  # Hydra's, of a group that is chosen by a number or a long name
+        raise InputError(f"{' '.join(overrides)}: Hydra cannot use it ({error})") from error
     finally:
         GlobalHydra.instance().hydra = outer

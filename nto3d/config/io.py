@@ -70,7 +70,10 @@ def to_config(composed: DictConfig) -> Config:
     for key, value in flatten({str(name): value for name, value in tree.items()}).items():
         if value == MISSING:
             raise InputError(f"{key} is missing: give it as {key}=VALUE")
-    config = OmegaConf.to_object(composed)
+    try:
+        config = OmegaConf.to_object(composed)
+    except CONFIG_ERRORS as error:
+        raise InputError(explain(error)) from error
     assert isinstance(config, Config)
     if config.scene.reader is not Reader.synthetic:  # that one is made where it is missing
         config.scene.path = find_scene(config.scene.path)
@@ -92,21 +95,24 @@ def parse_options(kind: type[Options], argv: Sequence[str]) -> Options:
         InputError: an unknown key, a wrong type, or something that is missing.
     """
     tree, hints = OmegaConf.structured(kind), get_type_hints(kind)
-    for argument in argv:
-        key, equals, raw = argument.partition("=")
-        hint = hints.get(key)
-        if hint in (str, str | None) and equals and raw != "null" and raw[:1] not in ("'", '"'):
-            # Text as it stands: a name such as 2_0 is no number, and Hydra's grammar knows few letters
-            OmegaConf.update(tree, key, raw)
-            continue
-        (override,) = parse_overrides([argument])
-        if hint is None:
-            raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(hints)}")
-        value = override.value()
-        if any(get_origin(some) is list for some in (hint, *get_args(hint))) and not isinstance(value, list | None):
-            value = [value]  # one of a list, without its brackets
-        OmegaConf.update(tree, key, value)
-    options = OmegaConf.to_object(tree)
+    try:
+        for argument in argv:
+            key, equals, raw = argument.partition("=")
+            hint = hints.get(key)
+            if hint in (str, str | None) and equals and raw != "null" and raw[:1] not in ("'", '"'):
+                # Text as it stands: a name such as 2_0 is no number, and Hydra's grammar knows few letters
+                OmegaConf.update(tree, key, raw)
+                continue
+            (override,) = parse_overrides([argument])
+            if hint is None:
+                raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(hints)}")
+            value = override.value()
+            if any(get_origin(some) is list for some in (hint, *get_args(hint))) and not isinstance(value, list | None):
+                value = [value]  # one of a list, without its brackets
+            OmegaConf.update(tree, key, value)
+        options = OmegaConf.to_object(tree)
+    except CONFIG_ERRORS as error:
+        raise InputError(explain(error)) from error
     assert isinstance(options, kind)
     return options
 
@@ -125,13 +131,29 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     Raises:
         InputError: an argument is not `key=value`, or it is a sweep.
     """
-    try:
-        parsed = OverridesParser.create().parse_overrides([as_it_stands(given) for given in overrides])
-    except HydraException as error:
-        raise InputError(explain(error)) from error
+    parsed = read_overrides(overrides)
     for override in parsed:
         if override.is_sweep_override() or override.is_add() or override.is_delete():
             raise InputError(f"{override.input_line}: expected key=value with a single value")
+    return parsed
+
+
+def read_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Arguments by Hydra's grammar, sweeps too; paths are taken as they stand.
+
+    Raises:
+        InputError: one of them does not follow it.
+    """
+    try:
+        parsed: list[Override] = OverridesParser.create().parse_overrides([as_it_stands(given) for given in overrides])
+        for override in parsed:
+            if not override.is_sweep_override():
+                override.value()
+    except HydraException as error:
+        raise InputError(explain(error)) from error
+    except Exception as error:  # of numbers of thousands of digits, of brackets nested deep
+        given = " ".join(overrides)
+        raise InputError(f"{given}: expected key=value ({type(error).__name__}: {error})") from error
     return parsed
 
 
