@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nto3d.parsers.guard import bound, check_file, parsing
+from nto3d.parsers.png import plain_png
 
 MOST_PIXELS = 160_000_000  # the largest cameras have 150 million
 MOST_FILE = 1 << 31
@@ -88,8 +89,7 @@ def read_deep(path: Path) -> NDArray[np.uint16]:
         if picture.mode.startswith("I"):
             grey: NDArray[Any] = np.asarray(picture).astype(np.uint16)
             return grey[:, :, None]
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said in one line
-        found = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        found = cv2.imdecode(np.frombuffer(plain_png(path.read_bytes()), np.uint8), cv2.IMREAD_UNCHANGED)
         if found is None or found.dtype != np.uint16 or found.shape[:2] != (picture.height, picture.width):
             raise ValueError("OpenCV reads something else than 16 bits a channel")
     colors: NDArray[Any] = found if found.ndim == 3 else found[:, :, None]
