@@ -46,7 +46,8 @@ def plain_png(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    found, place = [], len(_SIGNATURE)
+    found: list[tuple[bytes, bytes]] = []
+    place = len(_SIGNATURE)
     while place + 12 <= len(data) and (not found or found[-1][0] != b"IEND"):
         length, kind = struct.unpack_from(">I4s", data, place)
         content = data[place + 8 : place + 8 + length]
