@@ -11,17 +11,26 @@ from pathlib import Path
 _ALLOCATORS = re.compile(r"not enough memory|allocate memory|Failed to allocate|Insufficient memory")
 _ASKED = re.compile(r"(?:[Aa]llocate|for) ([\d.]+) ?(bytes|[KMGT]i?B)")
 _UNITS = {"b": 1.0, "k": 2.0**10, "m": 2.0**20, "g": 2.0**30, "t": 2.0**40}
+_HEAD, _TAIL = 900, 300  # characters of a message that stay where what came is too long to be shown
 
 
 class InputError(ValueError):
     """Bad input: a file, a config value or a device that cannot be used as given.
 
-    The message is one line that names the file or key, what was expected and what came.
+    The message is one line that names the file or key, what was expected and what came; what came may be long, or
+    hold characters that steer a terminal: it is cut in its middle, and they are written as escapes.
     `nto3d.cli` prints it without a traceback and exits with code 2.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        if len(line) > _HEAD + _TAIL:
+            line = f"{line[:_HEAD]} ... {line[-_TAIL:]}"
+        super().__init__(line if line.isprintable() else "".join(map(_escaped, line)))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 class Interrupted(KeyboardInterrupt):

@@ -70,7 +70,10 @@ def to_config(composed: DictConfig) -> Config:
     for key, value in flatten({str(name): value for name, value in tree.items()}).items():
         if value == MISSING:
             raise InputError(f"{key} is missing: give it as {key}=VALUE")
-    config = OmegaConf.to_object(composed)
+    try:
+        config = OmegaConf.to_object(composed)
+    except CONFIG_ERRORS as error:
+        raise InputError(explain(error)) from error
     assert isinstance(config, Config)
     if config.scene.reader is not Reader.synthetic:  # that one is made where it is missing
         config.scene.path = find_scene(config.scene.path)
@@ -92,21 +95,24 @@ def parse_options(kind: type[Options], argv: Sequence[str]) -> Options:
         InputError: an unknown key, a wrong type, or something that is missing.
     """
     tree, hints = OmegaConf.structured(kind), get_type_hints(kind)
-    for argument in argv:
-        key, equals, raw = argument.partition("=")
-        hint = hints.get(key)
-        if hint in (str, str | None) and equals and raw != "null" and raw[:1] not in ("'", '"'):
-            # Text as it stands: a name such as 2_0 is no number, and Hydra's grammar knows few letters
-            OmegaConf.update(tree, key, raw)
-            continue
-        (override,) = parse_overrides([argument])
-        if hint is None:
-            raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(hints)}")
-        value = override.value()
-        if any(get_origin(some) is list for some in (hint, *get_args(hint))) and not isinstance(value, list | None):
-            value = [value]  # one of a list, without its brackets
-        OmegaConf.update(tree, key, value)
-    options = OmegaConf.to_object(tree)
+    try:
+        for argument in argv:
+            key, equals, raw = argument.partition("=")
+            hint = hints.get(key)
+            if hint in (str, str | None) and equals and raw != "null" and raw[:1] not in ("'", '"'):
+                # Text as it stands: a name such as 2_0 is no number, and Hydra's grammar knows few letters
+                OmegaConf.update(tree, key, raw)
+                continue
+            (override,) = parse_overrides([argument])
+            if hint is None:
+                raise InputError(f"unknown key {override.key_or_group}, expected one of {', '.join(hints)}")
+            value = override.value()
+            if any(get_origin(some) is list for some in (hint, *get_args(hint))) and not isinstance(value, list | None):
+                value = [value]  # one of a list, without its brackets
+            OmegaConf.update(tree, key, value)
+        options = OmegaConf.to_object(tree)
+    except CONFIG_ERRORS as error:
+        raise InputError(explain(error)) from error
     assert isinstance(options, kind)
     return options
 

@@ -65,9 +65,9 @@ def check_file(file: Path, expected: str, limit: int) -> int:
     Raises:
         InputError: there is no such file, it is no plain file, it is empty, or it has more than `limit` bytes.
     """
-    if not file.is_file():
-        raise InputError(f"{file}: expected {expected}, there is no such file")
     with parsing(file, expected):
+        if not file.is_file():
+            raise InputError(f"{file}: expected {expected}, there is no such file")
         size = file.stat().st_size
     if size == 0:
         raise InputError(f"{file}: expected {expected}, the file is empty")

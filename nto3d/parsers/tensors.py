@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,8 @@ def read_torch(
                 broken = archive.testzip()  # torch writes check sums and does not look at them
             if broken is not None:
                 raise zipfile.BadZipFile(f"wrong check sum in {broken}")
-        with torch.serialization.safe_globals(list(allowed)):
+        with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, on protocols and types of the file
             loaded = torch.load(path, map_location=device, weights_only=True)
         _check_tree(loaded, size)
         return loaded

@@ -33,6 +33,7 @@ PUBLISHED = {
     "sam3": "facebook/sam3",
 }
 READS_TEXT = ("sam3_video", "sam3")  # those that hold a detector of nouns
+_LONGEST_NAME = 255  # bytes; longer ones no file system has
 EXAMPLE, FETCHED = PUBLISHED["sam2"], "weights"  # which model, and where a command puts models
 
 
@@ -138,7 +139,7 @@ def _weights(path: Path, example: str) -> tuple[Path, ...]:
         names = sorted({str(name) for name in listed.values()})
     for name in names:
         file = path / name
-        if not file.is_file() or file.parent != path:
+        if len(name.encode()) > _LONGEST_NAME or not file.is_file() or file.parent != path:
             pickled = "; pickled weights (.bin, .pt) are never loaded" if any(path.glob("*.bin")) else ""
             raise InputError(
                 f"{file}: expected the weights, found no such file{pickled}; fetch them with: {fetch_command(example)}"
