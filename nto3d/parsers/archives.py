@@ -6,10 +6,12 @@ compared with a limit, and with each other, before a byte is unpacked.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -99,13 +101,14 @@ def inflate(packed: bytes, size: int) -> bytes:
 
 def _read_array(path: Path, what: str, stream: IO[bytes], size: int, limit: int) -> NDArray[Any]:
     """An array from a stream of `size` bytes, its header believed only as far as these go."""
-    start = npy.read_magic(stream)
-    if start == (1, 0):
-        shape, _, dtype = npy.read_array_header_1_0(stream, max_header_size=_HEADER)
-    elif start == (2, 0):
-        shape, _, dtype = npy.read_array_header_2_0(stream, max_header_size=_HEADER)
-    else:
-        raise ValueError(f"version {start} of the npy format")
+    with _quietly():
+        start = npy.read_magic(stream)
+        if start == (1, 0):
+            shape, _, dtype = npy.read_array_header_1_0(stream, max_header_size=_HEADER)
+        elif start == (2, 0):
+            shape, _, dtype = npy.read_array_header_2_0(stream, max_header_size=_HEADER)
+        else:
+            raise ValueError(f"version {start} of the npy format")
     if dtype.hasobject:
         raise ValueError(f"{what} holds Python objects")
     if any(side < 0 for side in shape):
@@ -115,5 +118,14 @@ def _read_array(path: Path, what: str, stream: IO[bytes], size: int, limit: int)
     if needed > size:
         raise ValueError(f"{what} declares {needed} bytes, there are {size}")
     stream.seek(0)
-    array: NDArray[Any] = npy.read_array(stream, allow_pickle=False, max_header_size=_HEADER)
+    with _quietly():
+        array: NDArray[Any] = npy.read_array(stream, allow_pickle=False, max_header_size=_HEADER)
     return array
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without NumPy's warnings of headers that Python 2 wrote."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"numpy\.")
+        yield

@@ -187,6 +187,8 @@ def watched() -> Iterator[Callable[[], str]]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("always")
+                for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+                    warnings.simplefilter("ignore", kind)  # as Python does by itself
                 warnings.showwarning = lambda message, category, *rest: file.write(f"{category.__name__}: {message}\n")
                 yield printed
         finally:

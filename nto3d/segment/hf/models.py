@@ -15,6 +15,7 @@ encoder, L = 4 G, K candidates, as in `passes`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +156,7 @@ class Processing:
             mean, deviation = given.get("image_mean") or mean, given.get("image_std") or deviation
             mean, deviation = (tuple(float(value) for value in values) for values in (mean, deviation))
             resample = int(Image.Resampling(given.get("resample", Image.Resampling.BILINEAR)))
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{folder.path}: {PROCESSING[0]}: cannot be understood ({reason(error)})") from error
         if lengths - {side}:
             raise InputError(
@@ -163,7 +164,11 @@ class Processing:
             )
         if not given.get("do_normalize", True):
             mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        if (len(mean), len(deviation)) != (3, 3) or not all(value > 0 for value in deviation):
+        if (
+            (len(mean), len(deviation)) != (3, 3)
+            or not all(math.isfinite(value) for value in (scale, *mean, *deviation))
+            or min(deviation) <= 0
+        ):
             raise InputError(
                 f"{folder.path}: {PROCESSING[0]}: expected image_mean and image_std, positive, of 3 colours, "
                 f"got {list(mean)} and {list(deviation)}"

@@ -26,7 +26,7 @@ from tests.fuzz.mutate.meshes import cells, lines
 from tests.fuzz.mutate.pictures import png
 from tests.fuzz.mutate.trees import json_tree, yaml_tree
 from tests.fuzz.mutate.words import words
-from tests.fuzz.readers.scenes import SIZE, png_seeds
+from tests.fuzz.readers.scenes import SIZE, VIEWS, png_seeds
 from tests.helpers import write_dtu_scene
 
 EARLIER = Path(__file__).parents[2] / "runs" / "earlier_run"
@@ -76,7 +76,7 @@ def _metrics(folder: Path) -> Case:
 
 
 def _rounds(folder: Path) -> Case:
-    scene = read_dtu(write_dtu_scene(folder / "scene", 3, SIZE).path)
+    scene = read_dtu(write_dtu_scene(folder / "scene", VIEWS, SIZE).path)
     assert scene.masks is not None
     masks = scene.masks
     return Case(folder / "rounds.csv", [ROUNDS], lambda: (read_rounds(folder), lift_metrics([folder], scene, masks)))
@@ -89,7 +89,7 @@ def _round_picture(folder: Path) -> Case:
 
 
 def _mask(folder: Path) -> Case:
-    scene = read_dtu(write_dtu_scene(folder / "scene", 3, SIZE).path)
+    scene = read_dtu(write_dtu_scene(folder / "scene", VIEWS, SIZE).path)
     shutil.copytree(folder / "scene" / "mask", folder / "masks")
     return Case(folder / "masks" / "001.png", png_seeds(), lambda: read_masks(folder / "masks", scene))
 
@@ -164,7 +164,7 @@ def _options(folder: Path) -> Case:
 
 
 RUNS: dict[str, Reader] = {
-    "run_config": Reader(_config, (yaml_tree,), quick=120, pace=0.2),
+    "run_config": Reader(_config, (yaml_tree,), quick=60, pace=0.05),
     "run_info": Reader(_info, (json_tree,)),
     "metrics": Reader(_metrics, (json_tree,)),
     "rounds": Reader(_rounds, (cells,)),
@@ -172,8 +172,8 @@ RUNS: dict[str, Reader] = {
     "lift_mask": Reader(_mask, (png,)),
     "scalars": Reader(_scalars, (cells,)),
     "confidence": Reader(_confidence, (json_tree,)),
-    "overrides": Reader(_overrides, (words, lines), quick=120, pace=0.2),
+    "overrides": Reader(_overrides, (words, lines), quick=60, pace=0.05),
     "compose": Reader(_compose, (words,), quick=10, pace=0.02),
     "command": Reader(_command, (words,), quick=6, pace=0.01),
-    "options": Reader(_options, (words,)),
+    "options": Reader(_options, (words,), quick=200, pace=0.3),
 }

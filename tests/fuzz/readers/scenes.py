@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any, Self
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -15,11 +18,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from nto3d.config.schema import PromptsConfig, SceneConfig
 from nto3d.config.schema import Reader as SceneReader
+from nto3d.data import images
 from nto3d.data.dtu import read_dtu
 from nto3d.data.image import read_single
 from nto3d.data.load import load_scene
 from nto3d.data.truth import read_truths
 from nto3d.segment.prompts.read import read_objects
+from nto3d.types import Scene
 from tests.fuzz.harness import Case, Reader
 from tests.fuzz.mutate.archives import npy, npz
 from tests.fuzz.mutate.meshes import lines, ply
@@ -27,7 +32,43 @@ from tests.fuzz.mutate.pictures import jpeg, png
 from tests.fuzz.mutate.trees import json_tree
 from tests.helpers import write_dtu_scene
 
-SIZE = (6, 8)  # H, W of the pictures
+SIZE, VIEWS = (6, 8), 2  # H, W of the pictures
+
+
+class OneThread:
+    """A pool that works at once: starting threads would take most of the time."""
+
+    def __init__(self, max_workers: int) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def submit(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Does the work; an error is kept for `result`."""
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*args))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+    def shutdown(self, cancel_futures: bool = False) -> None:
+        """Nothing is left."""
+
+
+def one_thread() -> Any:
+    """A context in which pictures are read by this thread."""
+    return mock.patch.object(images, "ThreadPoolExecutor", OneThread)
+
+
+def read(path: Path, masks: bool = True) -> Scene:
+    """`read_dtu` by this thread."""
+    with one_thread():
+        return read_dtu(path, masks=masks)
 
 
 def saved(write: Callable[[io.BytesIO], object]) -> bytes:
@@ -86,13 +127,13 @@ def ply_seeds() -> list[bytes]:
 
 
 def _scene(folder: Path, file: str, seeds: list[bytes], **options: bool) -> Case:
-    path = write_dtu_scene(folder / "scene", 3, SIZE, **options).path
-    return Case(path / file, seeds, lambda: read_dtu(path, masks=options.get("masks", True)))
+    path = write_dtu_scene(folder / "scene", VIEWS, SIZE, **options).path
+    return Case(path / file, seeds, lambda: read(path, options.get("masks", True)))
 
 
 def cameras(folder: Path) -> Case:
     """Matrices of the cameras."""
-    path = write_dtu_scene(folder / "scene", 3, SIZE).path
+    path = write_dtu_scene(folder / "scene", VIEWS, SIZE).path
     file = path / "cameras_sphere.npz"
     arrays = dict(np.load(file))
     double = {name: value.astype(np.float64) for name, value in arrays.items()}
@@ -101,13 +142,13 @@ def cameras(folder: Path) -> Case:
         saved(lambda to: np.savez_compressed(to, **arrays)),
         saved(lambda to: np.savez(to, **double)),
     ]
-    return Case(file, seeds, lambda: read_dtu(path))
+    return Case(file, seeds, lambda: read(path))
 
 
 def picture_jpeg(folder: Path) -> Case:
     """A picture of a scene as JPEG."""
-    path = write_dtu_scene(folder / "scene", 3, SIZE, suffix=".jpg").path
-    return Case(path / "image" / "001.jpg", jpeg_seeds(), lambda: read_dtu(path))
+    path = write_dtu_scene(folder / "scene", VIEWS, SIZE, suffix=".jpg").path
+    return Case(path / "image" / "001.jpg", jpeg_seeds(), lambda: read(path))
 
 
 def depth_npy(folder: Path) -> Case:
@@ -119,9 +160,9 @@ def depth_npy(folder: Path) -> Case:
 
 
 def _with_depth_pictures(folder: Path) -> Path:
-    path = write_dtu_scene(folder / "scene", 3, SIZE).path
+    path = write_dtu_scene(folder / "scene", VIEWS, SIZE).path
     (path / "depth").mkdir()
-    for view in range(3):
+    for view in range(VIEWS):
         (path / "depth" / f"{view:03d}.png").write_bytes(encoded(np.full(SIZE, 500, dtype=np.uint16)))
     (path / "scene.json").write_text('{"depth": {"scale": 0.001}}')
     return path
@@ -132,31 +173,41 @@ def depth_png(folder: Path) -> Case:
     path = _with_depth_pictures(folder)
     ramp = np.arange(48, dtype=np.uint16).reshape(SIZE) * 1000
     return Case(
-        path / "depth" / "001.png", [encoded(ramp), (path / "depth" / "001.png").read_bytes()], lambda: read_dtu(path)
+        path / "depth" / "001.png", [encoded(ramp), (path / "depth" / "001.png").read_bytes()], lambda: read(path)
     )
 
 
 def depth_unit(folder: Path) -> Case:
     """The unit of a scene's depth pictures, in scene.json."""
     path = _with_depth_pictures(folder)
-    return Case(path / "scene.json", [b'{"depth": {"scale": 0.001}, "target": "cup"}'], lambda: read_dtu(path))
+    return Case(path / "scene.json", [b'{"depth": {"scale": 0.001}, "target": "cup"}'], lambda: read(path))
+
+
+def _loaded(config: SceneConfig) -> Scene:
+    with one_thread():
+        return load_scene(config)
+
+
+def _truths(config: SceneConfig, scene: Scene) -> object:
+    with one_thread():
+        return read_truths(config, scene, ("cup", "ball"))
 
 
 def note(folder: Path) -> Case:
     """scene.json of a procedural scene."""
-    path = write_dtu_scene(folder / "scene", 3, SIZE).path
+    path = write_dtu_scene(folder / "scene", VIEWS, SIZE).path
     config = SceneConfig(reader=SceneReader.synthetic, path=str(path), recipe="sample", seed=3)
     seed = {"recipe": "sample", "seed": 3, "target": "cup", "depth": {"scale": 0.001}}
-    return Case(path / "scene.json", [json.dumps(seed).encode()], lambda: load_scene(config))
+    return Case(path / "scene.json", [json.dumps(seed).encode()], lambda: _loaded(config))
 
 
 def _truth(folder: Path, file: str, seeds: list[bytes]) -> Case:
-    path = write_dtu_scene(folder / "scene", 3, SIZE).path
+    path = write_dtu_scene(folder / "scene", VIEWS, SIZE).path
     (path / "mask_cup").mkdir()
     for picture in (path / "mask").iterdir():
         (path / "mask_cup" / picture.name).write_bytes(picture.read_bytes())
     config, scene = SceneConfig(path=str(path)), read_dtu(path)
-    return Case(path / file, seeds, lambda: read_truths(config, scene, ("cup", "ball")))
+    return Case(path / file, seeds, lambda: _truths(config, scene))
 
 
 def truth_note(folder: Path) -> Case:
@@ -180,19 +231,20 @@ def single_mask(folder: Path) -> Case:
 
 def prompts(folder: Path) -> Case:
     """Clicks and boxes in prompts.json."""
-    path = write_dtu_scene(folder / "scene", 3, SIZE).path
+    path = write_dtu_scene(folder / "scene", VIEWS, SIZE).path
     scene, config = read_dtu(path), PromptsConfig()
     trees: list[object] = [
         {"frames": [{"index": 0, "point": [[3, 2], [7, 5]], "label": [1, 0]}]},
         {
             "frames": [
                 {"index": 1, "box": [1, 1, 5, 4.5], "point": [[2, 2]]},
-                {"index": 2, "point": [[1, 1]], "label": [0]},
+                {"index": 0, "point": [[1, 1]], "label": [0]},
             ]
         },
         {
             "frames": [
-                {"index": v, "object": name, "point": [[v, v]]} for v, name in ((0, "cup"), (1, "b_1"), (2, "cup"))
+                {"index": v, "object": name, "point": [[v + len(name), v]]}
+                for v, name in ((0, "cup"), (1, "b_1"), (1, "cup"))
             ]
         },
     ]
@@ -201,18 +253,18 @@ def prompts(folder: Path) -> Case:
 
 
 SCENES: dict[str, Reader] = {
-    "cameras": Reader(cameras, (npz,)),
-    "picture_png": Reader(lambda folder: _scene(folder, "image/001.png", png_seeds()), (png,)),
-    "picture_jpeg": Reader(picture_jpeg, (jpeg,)),
-    "mask": Reader(lambda folder: _scene(folder, "mask/001.png", png_seeds()), (png,)),
-    "depth_npy": Reader(depth_npy, (npy,)),
-    "depth_png": Reader(depth_png, (png,)),
-    "depth_unit": Reader(depth_unit, (json_tree,)),
-    "note": Reader(note, (json_tree,)),
-    "gt_mesh": Reader(lambda folder: _scene(folder, "gt_mesh.ply", ply_seeds()), (ply, ply, ply, lines)),
-    "truth_mesh": Reader(lambda folder: _truth(folder, "gt_mesh_cup.ply", ply_seeds()), (ply,), quick=150),
-    "truth_mask": Reader(lambda folder: _truth(folder, "mask_cup/001.png", png_seeds()), (png,), quick=150),
-    "truth_note": Reader(truth_note, (json_tree,), quick=150),
+    "cameras": Reader(cameras, (npz,), pace=0.4),
+    "picture_png": Reader(lambda folder: _scene(folder, "image/001.png", png_seeds()), (png,), pace=0.4),
+    "picture_jpeg": Reader(picture_jpeg, (jpeg,), pace=0.4),
+    "mask": Reader(lambda folder: _scene(folder, "mask/001.png", png_seeds()), (png,), pace=0.4),
+    "depth_npy": Reader(depth_npy, (npy,), pace=0.4),
+    "depth_png": Reader(depth_png, (png,), pace=0.4),
+    "depth_unit": Reader(depth_unit, (json_tree,), pace=0.4),
+    "note": Reader(note, (json_tree,), pace=0.4),
+    "gt_mesh": Reader(lambda folder: _scene(folder, "gt_mesh.ply", ply_seeds()), (ply, ply, ply, lines), pace=0.4),
+    "truth_mesh": Reader(lambda folder: _truth(folder, "gt_mesh_cup.ply", ply_seeds()), (ply,), quick=150, pace=0.4),
+    "truth_mask": Reader(lambda folder: _truth(folder, "mask_cup/001.png", png_seeds()), (png,), quick=150, pace=0.4),
+    "truth_note": Reader(truth_note, (json_tree,), quick=150, pace=0.4),
     "single_picture": Reader(single_picture, (png, jpeg)),
     "single_mask": Reader(single_mask, (png,)),
     "prompts": Reader(prompts, (json_tree,)),

@@ -23,6 +23,7 @@ from nto3d.runs.folder import load_run_config
 from nto3d.runs.multiview import _resumed
 from nto3d.runs.stored import open_run, stored_objects
 from nto3d.segment.hf.files import find_folder
+from nto3d.segment.hf.models import FAMILIES, Processing
 from nto3d.segment.sam.loading import load_sam
 from nto3d.stages.lift.scene import SceneFit
 from nto3d.training.checkpoint import save_checkpoint
@@ -120,7 +121,7 @@ def _hf_folder(folder: Path, name: str, seeds: list[bytes]) -> Case:
 
     def read() -> Any:
         found = find_folder(str(folder))
-        return found.kind, found.hash()
+        return found.hash(), Processing.of(found, 64, FAMILIES["sam"])
 
     return Case(folder / name, seeds, read)
 
@@ -131,11 +132,11 @@ def _hf_index(folder: Path) -> Case:
 
 
 WEIGHTS: dict[str, Reader] = {
-    "sam": Reader(_sam, (torch_zip, torch_zip, torch_tree), quick=100, pace=0.2),
-    "mcc_torch": Reader(_mcc_torch, (torch_zip, torch_tree), quick=150, pace=0.4),
-    "mcc_safetensors": Reader(_mcc_own, (safetensors,), quick=200),
-    "checkpoint_open": Reader(_stored, (torch_zip, torch_tree, torch_tree), quick=60, pace=0.1),
-    "checkpoint_resume": Reader(_resume, (torch_zip, torch_tree, torch_tree), quick=80, pace=0.15),
+    "sam": Reader(_sam, (torch_zip, torch_zip, torch_tree), quick=50, pace=0.05),
+    "mcc_torch": Reader(_mcc_torch, (torch_zip, torch_tree), quick=60, pace=0.08),
+    "mcc_safetensors": Reader(_mcc_own, (safetensors,), quick=200, pace=0.3),
+    "checkpoint_open": Reader(_stored, (torch_zip, torch_tree, torch_tree), quick=30, pace=0.03),
+    "checkpoint_resume": Reader(_resume, (torch_zip, torch_tree, torch_tree), quick=60, pace=0.08),
 }
 if importlib.util.find_spec("transformers") is not None:
     WEIGHTS |= {
