@@ -90,9 +90,11 @@ def read_depth(path: Path, unit: float) -> FloatArray:
         depth = read_npy(path, "a depth map as npy", 8 * MOST_PIXELS)
         if depth.ndim != 2 or not np.issubdtype(depth.dtype, np.floating):
             raise InputError(f"{path}: expected a depth map of floats [H, W], got {depth.dtype} {list(depth.shape)}")
+        with np.errstate(over="ignore"):  # beyond float32 is as good as infinite
+            depth = depth.astype(np.float32)
         if not np.isfinite(depth).all() or (depth < 0).any():
             raise InputError(f"{path}: expected depths of 0 (unknown) and above, got negative values, NaN or infinity")
-        return depth.astype(np.float32)
+        return depth
     with open_picture(path, "a depth picture") as picture:
         picture.load()
         if not picture.mode.startswith("I"):
