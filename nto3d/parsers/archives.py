@@ -127,5 +127,5 @@ def _read_array(path: Path, what: str, stream: IO[bytes], size: int, limit: int)
 def _quietly() -> Iterator[None]:
     """Without NumPy's warnings of headers that Python 2 wrote."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"numpy\.")
+        warnings.filterwarnings("ignore", message="Reading `.npy`")
         yield

@@ -25,6 +25,8 @@ SECONDS, MEGABYTES = 2.0, 300.0  # that an input may take
 LONGEST_LINE = 2000  # characters of a message
 SMALL = 10_000  # bytes of an input that the corpus keeps
 CORPUS = Path(__file__).with_name("corpus")
+MOST_ADDRESSES = 3 << 30  # bytes that may be asked for in addition
+_LINUX = Path("/proc/self/statm").is_file()
 _PAGE_MB = resource.getpagesize() / 1e6
 
 
@@ -150,7 +152,7 @@ def fuzz(name: str, reader: Reader, numbers: Sequence[int], folder: Path, second
         folder: empty, for its files.
     """
     case = reader.prepare(folder)
-    with watched() as printed:
+    with watched() as printed, bounded_memory():
         attempts, ends = Attempts(case), time.monotonic() + seconds
         printed()
         for number in numbers:
@@ -199,6 +201,19 @@ def watched() -> Iterator[Callable[[], str]]:
             log.propagate = propagates
 
 
+@contextlib.contextmanager
+def bounded_memory() -> Iterator[None]:
+    """What eats memory without bound fails before the machine does."""
+    size = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize() if _LINUX else 0
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    if size:
+        resource.setrlimit(resource.RLIMIT_AS, (size + MOST_ADDRESSES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 def keep(failure: Failure, name: str, folder: Path = CORPUS) -> Path | None:
     """Writes a small input that failed into the corpus; None where it is too large."""
     if len(failure.content) > SMALL:
@@ -220,10 +235,7 @@ def _place(error: BaseException) -> str:
 
 def _resident() -> float:
     """MB that the process holds now."""
-    try:
-        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE_MB
-    except OSError:  # no Linux
-        return _peak()
+    return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE_MB if _LINUX else _peak()
 
 
 def _peak() -> float:

@@ -52,12 +52,14 @@ def npy(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
     return content[:6] + version + struct.pack(code, len(raw)) + raw + data
 
 
-def _members(content: bytes) -> list[tuple[str, bytes]]:
+def members(content: bytes) -> list[tuple[str, bytes]]:
+    """The names and contents in a zip."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return [(member.filename, archive.read(member)) for member in archive.infolist()]
 
 
-def _written(members: Sequence[tuple[str, bytes]], methods: Sequence[int]) -> bytes:
+def packed(members: Sequence[tuple[str, bytes]], methods: Sequence[int]) -> bytes:
+    """A zip of these members, each packed by its method."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.comment = b""
@@ -95,27 +97,27 @@ def npz(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
     """An .npz whose members are changed, renamed, removed, doubled, or packed in another way."""
     if rng.random() < 0.25:
         return directory(rng, content, others)
-    members = _members(content)
-    methods = [rng.choice(_METHODS if rng.random() < 0.1 else _METHODS[:2])] * len(members)
+    found = members(content)
+    methods = [rng.choice(_METHODS if rng.random() < 0.1 else _METHODS[:2])] * len(found)
     for _ in range(rng.choice((1, 1, 2))):
-        place = rng.randrange(len(members))
-        name, data = members[place]
+        place = rng.randrange(len(found))
+        name, data = found[place]
         kind = rng.randrange(10)
         if kind < 5:
-            members[place] = (name, npy(rng, data, others))
+            found[place] = (name, npy(rng, data, others))
         elif kind < 7:
-            members[place] = (name, damage(rng, data, [other for _, other in members]))
-        elif kind == 7 and len(members) > 1:
-            del members[place], methods[place]
+            found[place] = (name, damage(rng, data, [other for _, other in found]))
+        elif kind == 7 and len(found) > 1:
+            del found[place], methods[place]
         elif kind == 8:
-            members.append((name, members[rng.randrange(len(members))][1]))
+            found.append((name, found[rng.randrange(len(found))][1]))
             methods.append(methods[0])
         else:
             renamed = rng.choice(
                 (name.upper(), "../" + name, name + ".npy", "", "a" * 300, name.replace("0", "٠"), "\udcff")
             )
-            members[place] = (renamed.encode("utf-8", "replace").decode(), data)
-    written = _written(members, methods)
+            found[place] = (renamed.encode("utf-8", "replace").decode(), data)
+    written = packed(found, methods)
     return directory(rng, written, others) if rng.random() < 0.05 else written
 
 
@@ -123,18 +125,18 @@ def torch_zip(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
     """What torch saved with a damaged pickle or damaged tensors, and right check sums."""
     if rng.random() < 0.2:
         return directory(rng, content, others)
-    members = _members(content)
-    pickles = [place for place, (name, _) in enumerate(members) if name.endswith(".pkl")]
+    found = members(content)
+    pickles = [place for place, (name, _) in enumerate(found) if name.endswith(".pkl")]
     for _ in range(rng.choice((1, 1, 2))):
-        place = rng.choice(pickles) if rng.random() < 0.7 else rng.randrange(len(members))
-        name, data = members[place]
+        place = rng.choice(pickles) if rng.random() < 0.7 else rng.randrange(len(found))
+        name, data = found[place]
         if name.endswith(".pkl") and rng.random() < 0.5:
-            members[place] = (name, _pickle(rng, data))
+            found[place] = (name, _pickle(rng, data))
         elif rng.random() < 0.1:
-            members[place] = (rng.choice(("archive/x", name + "0", members[0][0])), data)
+            found[place] = (rng.choice(("archive/x", name + "0", found[0][0])), data)
         else:
-            members[place] = (name, damage(rng, data, others))
-    return _written(members, [rng.choice((0,) * 9 + (8,))] * len(members))
+            found[place] = (name, damage(rng, data, others))
+    return packed(found, [rng.choice((0,) * 9 + (8,))] * len(found))
 
 
 def _pickle(rng: Random, data: bytes) -> bytes:

@@ -244,7 +244,7 @@ def prompts(folder: Path) -> Case:
         {
             "frames": [
                 {"index": v, "object": name, "point": [[v + len(name), v]]}
-                for v, name in ((0, "cup"), (1, "b_1"), (1, "cup"))
+                for v, name in ((0, "cup"), (1, "b_1"), (1, "ball"))
             ]
         },
     ]
