@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from nto3d.errors import InputError
+from tests.fuzz import harness
 from tests.fuzz.harness import CORPUS, Attempts, Case, Reader, bounded_memory, fuzz, keep, mutated, watched
 from tests.fuzz.known import KNOWN
 from tests.fuzz.readers.every import READERS
@@ -80,7 +81,7 @@ def _says_too_much(path: Path) -> object:
 
 
 def _computes(path: Path) -> object:
-    end = time.process_time() + 2.1
+    end = time.process_time() + 0.2
     while time.process_time() < end:
         pass
     return None
@@ -92,20 +93,21 @@ def _keeps(path: Path) -> object:
 
 def _prints(path: Path) -> object:
     warnings.warn("a warning", stacklevel=1)
-    return os.write(2, b" by C") and print("and Python", file=sys.stderr)
+    return os.write(2, b" by C ") and print("and Python", file=sys.stderr)
 
 
 @pytest.mark.parametrize(
     ("read", "failed", "printed"),
     [
         *((_nothing, "", ""), (_refuses, "", ""), (_raises, "KeyError", ""), (_says_too_much, "", "")),
-        *((_computes, "2.1 s", ""), (_keeps, "MB", ""), (_prints, "", "UserWarning: a warning by C and Python")),
+        *((_computes, "0.2 s", ""), (_keeps, "MB", ""), (_prints, "", "UserWarning: a warning by C and Python")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_the_harness_sees_what_readers_do(
-    read: Callable[[Path], object], failed: str, printed: str, tmp_path: Path
+    read: Callable[[Path], object], failed: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(harness, "SECONDS", 0.15)
     path, seeds = tmp_path / "a", [b"seed"]
 
     def judged() -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zipfile
 from collections.abc import Sequence
 from random import Random
@@ -61,8 +62,8 @@ def members(content: bytes) -> list[tuple[str, bytes]]:
 def packed(members: Sequence[tuple[str, bytes]], methods: Sequence[int]) -> bytes:
     """A zip of these members, each packed by its method."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.comment = b""
+    with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that occur twice
         for (name, data), method in zip(members, methods, strict=True):
             info = zipfile.ZipInfo(name)
             info.compress_type = method

@@ -98,6 +98,9 @@ def _resume(folder: Path) -> Case:
     scene_path = write_dtu_scene(folder / "scene", 3, (12, 16)).path
     config, scene = tiny_config(scene_path, folder), read_dtu(scene_path)
     training = Training(config, scene, Targets(scene.masks), torch.device("cpu"))
+    for parameter in training.model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    training._optimizer.step()  # before the first it has no state
     path = folder / "checkpoint.pt"
     save_checkpoint(path, training.state(7))
 
