@@ -18,7 +18,6 @@ from typing import Any
 import hydra
 from hydra._internal.utils import get_args_parser  # Hydra is pinned; its public API has no way to refuse flags early
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -26,6 +25,7 @@ from nto3d.config.bundled import config_folder
 from nto3d.config.io import (
     CONFIG_ERRORS,
     explain,
+    read_overrides,
     register,
     to_config,
 )
@@ -142,8 +142,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _compose_and_run(argv: list[str], overrides: list[str]) -> int:
-    given = [as_it_stands(override) for override in overrides]
-    for override in OverridesParser.create().parse_overrides(given):
+    for override in read_overrides(overrides):
         if not override.is_hydra_override() and (override.is_add() or override.is_force_add() or override.is_delete()):
             raise InputError(f"{override.input_line}: keys cannot be added or removed, expected key=value")
     if {argument for argument in argv if argument not in overrides} in ({"-h"}, {"--help"}):

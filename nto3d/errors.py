@@ -24,9 +24,8 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         line = " ".join(message.split())
-        if len(line) > _HEAD + _TAIL:
-            line = f"{line[:_HEAD]} ... {line[-_TAIL:]}"
-        super().__init__(line if line.isprintable() else "".join(map(_escaped, line)))
+        line = line if line.isprintable() else "".join(map(_escaped, line))
+        super().__init__(line if len(line) <= _HEAD + _TAIL else f"{line[:_HEAD]} ... {line[-_TAIL:]}")
 
 
 def _escaped(character: str) -> str:

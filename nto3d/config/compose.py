@@ -33,5 +33,7 @@ def compose_config(overrides: Sequence[str]) -> Config:
             return to_config(hydra.compose("config", [as_it_stands(given) for given in overrides]))
     except CONFIG_ERRORS as error:
         raise InputError(explain(error)) from error
+    except OSError as error:  # a name of an option that no file can have
+        raise InputError(f"{error.filename}: {error.strerror}") from error
     finally:
         GlobalHydra.instance().hydra = outer

@@ -131,13 +131,29 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     Raises:
         InputError: an argument is not `key=value`, or it is a sweep.
     """
-    try:
-        parsed = OverridesParser.create().parse_overrides([as_it_stands(given) for given in overrides])
-    except HydraException as error:
-        raise InputError(explain(error)) from error
+    parsed = read_overrides(overrides)
     for override in parsed:
         if override.is_sweep_override() or override.is_add() or override.is_delete():
             raise InputError(f"{override.input_line}: expected key=value with a single value")
+    return parsed
+
+
+def read_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Arguments by Hydra's grammar, sweeps too; paths are taken as they stand.
+
+    Raises:
+        InputError: one of them does not follow it.
+    """
+    try:
+        parsed: list[Override] = OverridesParser.create().parse_overrides([as_it_stands(given) for given in overrides])
+        for override in parsed:
+            if not override.is_sweep_override():
+                override.value()
+    except HydraException as error:
+        raise InputError(explain(error)) from error
+    except Exception as error:  # of numbers of thousands of digits, of brackets nested deep
+        given = " ".join(overrides)
+        raise InputError(f"{given}: expected key=value ({type(error).__name__}: {error})") from error
     return parsed
 
 

@@ -109,7 +109,7 @@ def back_project(depth: FloatArray, intrinsics: FloatArray) -> PointMap:
         z = depth[rows]
         known = np.isfinite(z) & (z > 0)
         xy = np.stack([x, y], axis=-1).astype(np.float64)
-        with np.errstate(over="ignore"):  # a depth too large for float32 is as good as infinite
+        with np.errstate(over="ignore", invalid="ignore"):  # a depth too large for float32 is as good as infinite
             band = unproject(intrinsics, identity, xy, np.where(known, z, 0)).astype(np.float32)
         known &= np.isfinite(band).all(axis=-1) & (band[..., 2] > 0)
         band[~known] = 0

@@ -139,7 +139,7 @@ def _weights(path: Path, example: str) -> tuple[Path, ...]:
         names = sorted({str(name) for name in listed.values()})
     for name in names:
         file = path / name
-        if len(name.encode()) > _LONGEST_NAME or not file.is_file() or file.parent != path:
+        if len(name.encode(errors="replace")) > _LONGEST_NAME or not file.is_file() or file.parent != path:
             pickled = "; pickled weights (.bin, .pt) are never loaded" if any(path.glob("*.bin")) else ""
             raise InputError(
                 f"{file}: expected the weights, found no such file{pickled}; fetch them with: {fetch_command(example)}"
