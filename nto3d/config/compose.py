@@ -33,6 +33,10 @@ def compose_config(overrides: Sequence[str]) -> Config:
             return to_config(hydra.compose("config", [as_it_stands(given) for given in overrides]))
     except CONFIG_ERRORS as error:
         raise InputError(explain(error)) from error
+    except InputError:
+        raise
+    except ValueError as error:  # Hydra's, of a group that is chosen by a number
+        raise InputError(str(error)) from error
     except OSError as error:  # a name of an option that no file can have
         raise InputError(f"{error.filename}: {error.strerror}") from error
     finally:

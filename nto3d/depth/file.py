@@ -93,7 +93,8 @@ class FileDepth:
         if not (finite & (depth > 0)).any():
             what = "0, NaN or infinity (unknown)" if finite.any() else "NaN or infinity"
             raise InputError(f"{self._path}: expected a depth above 0 at some pixels, got {what} everywhere")
-        known = np.where(finite & ~codes, depth, 0).astype(np.float64) * self._scale
+        with np.errstate(over="ignore"):  # what is not finite is unknown
+            known = np.where(finite & ~codes, depth, 0).astype(np.float64) * self._scale
         return known if depth.shape == size else self._reduce(known)
 
     def _codes(self, depth: FloatArray) -> BoolArray:

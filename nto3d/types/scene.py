@@ -34,7 +34,8 @@ class Cameras:
         finite = bool(np.isfinite(self.intrinsics).all() and np.isfinite(self.cam_to_world).all())
         expect(finite, "finite camera matrices", "NaN or infinity")
         rotation = self.cam_to_world[:, :, :3]
-        off = float(np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max()) if views else 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            off = float(np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max()) if views else 0.0
         expect(off < 1e-4, "orthonormal rotations", f"a deviation of {off:.2g}")
         expect(min(self.size) > 0, "a positive picture size", self.size)
 

@@ -20,6 +20,7 @@ from nto3d.data.dtu import read_dtu
 from nto3d.runs.folder import last_command, load_run_config, read_metrics, read_run_info
 from nto3d.runs.lift.confidence import log_confidence, read_confidence
 from nto3d.runs.lift.files import lift_metrics, read_masks, read_rounds
+from nto3d.runs.start import resume_config
 from nto3d.training.log import RunLogger, read_scalars
 from tests.fuzz.harness import Case, Reader
 from tests.fuzz.mutate.meshes import cells, lines
@@ -142,7 +143,8 @@ def _command(folder: Path) -> Case:
     shutil.copy(EARLIER / "config.yaml", folder / "config.yaml")
     shutil.copy(EARLIER / "checkpoint.pt", folder / "checkpoint.pt")
     patch = pytest.MonkeyPatch()
-    patch.setattr(cli, "_execute", lambda *some, **more: None)
+    patch.setattr(cli, "start", lambda config, argv: None)
+    patch.setattr(cli, "go_on", lambda run_dir, overrides, argv: resume_config(run_dir, overrides))
 
     def run(argv: list[str]) -> None:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
