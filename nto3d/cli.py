@@ -191,7 +191,11 @@ def _call_hydra(task: Callable[[DictConfig], None], argv: list[str]) -> None:
             raise InputError(f"hydra: stopped with {stop.code}") from stop
     except CONFIG_ERRORS:
         raise
+    except InputError:
+        raise
     except ValueError as error:  # options that contradict each other
         raise InputError(str(error)) from error
+    except TypeError as error:  # a group that is chosen by a number
+        raise InputError(f"{shlex.join(argv)}: Hydra cannot use it ({error})") from error
     finally:
         sys.argv = program

@@ -235,6 +235,11 @@ def _check_together(config: Config) -> None:
             f"trainer.max_step_size: expected at least trainer.step_size = {config.trainer.step_size}, "
             f"got {config.trainer.max_step_size}"
         )
+    # OmegaConf lets lists in lists pass
+    if views is not None and not all(isinstance(view, int) for view in views):
+        raise InputError(f"scene.test_views: expected numbers of views, got {views}")
+    if not all(isinstance(path, str) and path.strip() for path in config.train_mcc.scenes):
+        raise InputError(f"train_mcc.scenes: expected folders, got {config.train_mcc.scenes}")
     if views is not None and (min(views, default=0) < 0 or len(set(views)) != len(views)):
         raise InputError(f"scene.test_views: expected different view numbers from 0 on, got {views}")
     loss = config.trainer.loss

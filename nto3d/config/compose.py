@@ -35,9 +35,7 @@ def compose_config(overrides: Sequence[str]) -> Config:
         raise InputError(explain(error)) from error
     except InputError:
         raise
-    except ValueError as error:  # Hydra's, of a group that is chosen by a number
-        raise InputError(str(error)) from error
-    except OSError as error:  # a name of an option that no file can have
-        raise InputError(f"{error.filename}: {error.strerror}") from error
+    except (ValueError, TypeError, OSError) as error:  # Hydra's, of a group that is chosen by a number or a long name
+        raise InputError(f"{' '.join(overrides)}: Hydra cannot use it ({error})") from error
     finally:
         GlobalHydra.instance().hydra = outer

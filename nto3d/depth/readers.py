@@ -60,7 +60,8 @@ def read_array(path: Path) -> FloatArray:
     array = Archive(path, expected, limit).read([NPZ_KEY])[0] if kind == "npz" else read_npy(path, expected, limit)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"{path}: expected depths [H, W] as floats, got {list(array.shape)} of {array.dtype}")
-    return array
+    with np.errstate(over="ignore"):  # of more than 64 bits
+        return array.astype(np.float64) if array.dtype.itemsize > 8 else array
 
 
 def read_ply(path: Path) -> FloatArray:
