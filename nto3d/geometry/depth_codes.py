@@ -49,7 +49,7 @@ def sentinels(depth: NDArray[np.floating[Any]]) -> tuple[BoolArray, list[float]]
     known = depth[finite & (depth > 0)]
     while (most := known.max()) > 0:
         rest = known[known < most]
-        if len(known) - len(rest) < OFTEN or not len(rest) or most < FAR * float(rest.max()):
+        if len(known) - len(rest) < OFTEN or not len(rest) or float(most) < FAR * float(rest.max()):
             break
         codes.append(float(most))
         known = rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import logging
 import os
@@ -107,6 +108,7 @@ class Attempts:
         for seed in case.seeds:  # what is imported and kept at first is nobody's memory
             case.path.write_bytes(seed)
             case.read()
+        gc.collect()
         _forget_peak()
         self._start = _resident()
         self._peak = max(_peak(), self._start)

@@ -28,8 +28,8 @@ def npy(header: str, data: bytes = bytes(128)) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(raw)) + raw + data
 
 
-def _shape(shape: str) -> str:
-    return f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n"
+def _shape(shape: str, kind: str = "<f8") -> str:
+    return f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}\n"
 
 
 def _member(content: bytes) -> Made:
@@ -123,5 +123,25 @@ KNOWN: dict[str, dict[str, Made]] = {
     "hf_config": {"a list as kind": _always(b'{"model_type": ["sam"]}')},
     "hf_index": {"a long name": _always(b'{"weight_map": {"a": "%s"}}' % (b"1" * 5000))},
     "hf_pictures": {"an infinite size": _always(b'{"size": {"longest_edge": 1e999}}')},
-    "options": {"no number": _always(b"run=a\ncount=x"), "nothing as truth": _always(b"run=a\non=''")},
+    "single_depth_npy": {
+        "larger than float32 allows to compare": _always(
+            npy(_shape("(6, 8)", "<f4"), struct.pack("<2f", 3e38, 1e38) * 24)
+        ),
+    },
+    "overrides": {
+        "lists in lists": _always(b"scene.test_views=[[1,2],[3]]"),
+        "nested deep": _always(b"prompts.points=" + b"[" * 3000),
+        "thousands of digits": _always(b"seed=" + b"1" * 5000),
+    },
+    "compose": {
+        "a group by numbers": _always(b"segmenter=[1,2]\nscene.path=a"),
+        "a group by a number": _always(b"segmenter=3\nscene.path=a"),
+        "a group that no file can be called": _always(b"trainer=" + b"a" * 5000),
+    },
+    "command": {"a group by numbers": _always(b"segmenter=[1,2]\nscene.path=a\noutput=b")},
+    "options": {
+        "a long key of other bytes": _always(b"\xae\xe1" * 400 + b"=1"),
+        "no number": _always(b"run=a\ncount=x"),
+        "nothing as truth": _always(b"run=a\non=''"),
+    },
 }
