@@ -110,7 +110,7 @@ def _pool(folder: Path) -> Case:
     spec = pool.PoolSpec(views=1, side=16, points=50, cells=24, cache=folder)
     pool.one_object(1, spec)
     path = next(folder.rglob("*.npz"))
-    return Case(path, [path.read_bytes()], lambda: pool._read(path))
+    return Case(path, [path.read_bytes()], lambda: pool._read(path, spec))
 
 
 FILES: dict[str, Reader] = {
