@@ -103,14 +103,22 @@ class Module:
     """A state dict: tensors by name, and what modules keep besides.
 
     Attributes:
-        special: names whose values are described more closely.
+        special: names whose values are described more closely. needed: names that have to be there.
+        together: names of which all are there, or none.
     """
 
     special: Mapping[str, Kind]
+    needed: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
 
     def check(self, value: object, key: str, sizes: Sizes) -> None:
         """See `parsers.contents.Kind`."""
-        for name, item in named(value, key).items():
+        items = named(value, key)
+        for names in (self.needed, *(group for group in self.together if set(group) & set(items))):
+            for name in names:
+                if name not in items:
+                    raise MismatchError(f"{key}: expected {', '.join(names)}; {name} is missing")
+        for name, item in items.items():
             kind = self.special.get(name) or (Table(Real()) if name.endswith(EXTRA) else Array())
             kind.check(item, f"{key}.{name}", sizes)
 
@@ -165,7 +173,12 @@ _SURFACE = Module(  # stages.model; the sharpness of a guide is that of a field,
         "exposure.start_gain": Array(torch.float32, ("S", 3), 1e-6),
         "exposure.start_offset": Array(torch.float32, ("S", 3)),
         "exposure.train_views": Array(torch.bool, ("S",)),
-    }
+    },
+    needed=("grid.hull", "viewpoints"),
+    together=(
+        ("features.out.bias", "features.out.weight"),
+        ("exposure.start_gain", "exposure.start_offset", "exposure.train_views"),
+    ),
 )
 _RANDOM = Record(
     {

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from nto3d.build.device import build_device
+from nto3d.build.exposure import find_exposures
 from nto3d.build.model import build_model, build_optimizer
 from nto3d.config.compose import compose_config
-from nto3d.config.schema import Config
+from nto3d.config.schema import Config, ExposureUse
 from nto3d.data.load import load_scene
 from nto3d.data.rays import RaySampler
 from nto3d.errors import InputError
@@ -29,7 +30,7 @@ from nto3d.stages.objects.meshes import Objects
 from nto3d.stages.objects.partition import CELLS, Labels
 from nto3d.stages.reconstruct.stereo_points import StereoTerm, SurfacePoints
 from nto3d.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
-from nto3d.training.contents import LIFT_STAGE, RESUMED, SCENE_STAGE, check_state
+from nto3d.training.contents import LIFT_STAGE, OPENED, RESUMED, SCENE_STAGE, check_state
 from nto3d.training.restore import check_step, load_module, load_optimizer
 from nto3d.types import Scene
 from tests.helpers import write_dtu_scene
@@ -277,3 +278,32 @@ def test_random_states_that_are_none_are_refused() -> None:
         restore_random_state({**state, "torch": torch.zeros(5056, dtype=torch.uint8)[:7]}, {"rays": generator})
     with pytest.raises(InputError, match=r"random\.named\.rays: expected uint8, got 3"):
         restore_random_state({**state, "named": {"rays": 3}}, {"rays": generator})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("grid.hull", REMOVED, "model: expected grid.hull, viewpoints; grid.hull is missing"),
+        (
+            "exposure.start_gain",
+            torch.ones(5, 3),
+            "expected exposure.start_gain, .*; exposure.start_offset is m",
+        ),
+        ("features.out.bias", torch.ones(9), "model: expected features.out.bias, .*; features.out.weight is missing"),
+        ("viewpoints", torch.zeros(2, 3), r"sight.intrinsics: expected float64 \[2, 3, 3\], got float64 \[4, 3, 3\]"),
+    ],
+)
+def test_what_an_export_is_made_of_is_compared_first(trained: Case, name: str, value: Any, words: str) -> None:
+    state = edited(trained.state, ("model", name), value)
+    for kinds in (OPENED, RESUMED):
+        with pytest.raises(InputError, match=words):
+            check_state(state, FILE, kinds, ("reconstruct",))
+
+
+def test_exposures_of_other_views_are_refused(trained: Case, scene: Scene) -> None:
+    views = len(scene.cameras) + 1
+    model = {"exposure.start_gain": torch.ones(views, 3), "exposure.start_offset": torch.zeros(views, 3)}
+    config = configured(Path("ball"))
+    config.field.exposure = ExposureUse.on
+    with pytest.raises(InputError, match=f"start_gain: expected {views - 1} views as in ball, got {views}"):
+        find_exposures(config, scene, {"model": model})
