@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import struct
@@ -74,10 +75,8 @@ def test_nothing_is_printed(kind: str, tmp_path: Path, capfd: pytest.CaptureFixt
         warnings.simplefilter("error")
         for warning in (DeprecationWarning, ImportWarning):
             warnings.simplefilter("ignore", warning)
-        try:
+        with contextlib.suppress(InputError):
             read(path)
-        except InputError as error:
-            assert "Warning" not in str(error)
     assert capfd.readouterr().err == ""
 
 

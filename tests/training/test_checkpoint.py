@@ -223,3 +223,11 @@ def test_a_key_that_is_no_more_is_refused() -> None:
     older["encoding"]["base"] = 3
     with pytest.raises(InputError, match=r"encoding\.base was 3, now it is None"):
         check_config(older, tree(), Path("checkpoint.pt"))
+
+
+def test_random_states_that_are_none_are_refused() -> None:
+    state, generator = random_state({"rays": torch.Generator()}), torch.Generator()
+    with pytest.raises(InputError, match=r"random\.torch: expected the state of a random generator"):
+        restore_random_state({**state, "torch": torch.zeros(5056, dtype=torch.uint8)[:7]}, {"rays": generator})
+    with pytest.raises(InputError, match=r"random\.named\.rays: expected uint8, got 3"):
+        restore_random_state({**state, "named": {"rays": 3}}, {"rays": generator})
