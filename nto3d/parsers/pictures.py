@@ -41,7 +41,8 @@ def open_picture(
     """
     size = check_file(path, expected, MOST_FILE)
     with parsing(path, expected), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of bombs, which are bounded here, and of damaged notes
+        # Sizes are bounded here, and in one line; damaged notes do not matter. By module: threads share the filters
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         with Image.open(path, formats=formats) as picture:
             pixels = picture.width * picture.height
             bound(path, f"its header ({picture.width} x {picture.height})", pixels, MOST_PIXELS, "pixels")
