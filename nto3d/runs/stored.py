@@ -60,7 +60,9 @@ def open_run(run_dir: Path, config: Config, device: torch.device) -> StoredRun:
         raise InputError(f"{path}: expected a checkpoint with world_from_normalized, got one of an older version")
     world = state["world_from_normalized"].cpu().numpy()
     with contents_of(path):
-        if not abs(np.linalg.det(world)) > 0.0:
+        with np.errstate(over="ignore"):
+            volume = abs(float(np.linalg.det(world)))
+        if not 0.0 < volume < float("inf"):
             raise MismatchError("world_from_normalized: expected a matrix that has an inverse, got another")
         return StoredRun(
             restore_model(state, config, device),
