@@ -11,6 +11,7 @@ SCENE/
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ from nto3d.parsers.archives import Archive
 from nto3d.parsers.guard import parsing
 from nto3d.parsers.meshes import load_mesh
 from nto3d.types import BoolArray, Cameras, FloatArray, Mesh, Scene
+
+log = logging.getLogger("nto3d")
 
 CAMERA_FILES = ("cameras_sphere.npz", "cameras.npz", "cameras_large.npz")
 MATRIX_BYTES = 1 << 12  # of a camera matrix in its file, 128 are needed
@@ -76,7 +79,7 @@ def read_dtu(
         name=name,
         images=read_images(views.pictures, downscale),
         cameras=cameras,
-        masks=_read_masks(views, cameras, opposite, archive.path, downscale, full_size),
+        masks=_read_masks(views, cameras, opposite, archive.path, downscale, full_size, masks),
         depths=depths,
         names=tuple(file.name for file in views.pictures),
         train=train,
@@ -145,7 +148,13 @@ def _read_cameras(archive: Archive, numbers: Sequence[int]) -> tuple[FloatArray,
 
 
 def _read_masks(
-    views: Views, cameras: Cameras, opposite: BoolArray, file: Path, downscale: int, full_size: tuple[int, int]
+    views: Views,
+    cameras: Cameras,
+    opposite: BoolArray,
+    file: Path,
+    downscale: int,
+    full_size: tuple[int, int],
+    required: bool,
 ) -> BoolArray | None:
     """The masks [V, H, W], compared with the cameras from `file`."""
     if views.masks is None:
@@ -156,7 +165,12 @@ def _read_masks(
     check_extent(masks, folder, "; pass scene.masks=none for an object that fills its pictures")
     check_masks_in_front(file, views.cameras, cameras, masks)
     check_hands(file, views.cameras, cameras, opposite, masks)
-    check_sides(masks, cameras, folder)
+    try:
+        check_sides(masks, cameras, folder)
+    except InputError as error:
+        if required:
+            raise
+        log.warning("%s; nothing but measurements comes of them here", error)
     return masks
 
 

@@ -13,7 +13,8 @@ from nto3d.kernels.raycast import MeshCaster
 from nto3d.parsers.archives import Archive
 from nto3d.types import FloatArray, IntArray, Mesh
 
-POINT_BYTES = 1 << 29  # of check points, 20 million of them
+POINT_BYTES = 1 << 27  # of check points, 5 million of them
+_CHUNK = 1 << 18  # points compared at a time
 FAR = 100.0  # diagonals from the origin, beyond which a mesh's volume is summed about a corner of its box
 
 
@@ -120,7 +121,9 @@ def points_to_mesh(points: FloatArray, mesh: Mesh) -> FloatArray:
     world coordinates lose nothing), the distance to it is computed in float64.
     """
     face, _ = MeshCaster(mesh).nearest(points)
-    return point_triangle_distance(points, mesh.vertices[mesh.faces[face]])
+    parts = [slice(start, start + _CHUNK) for start in range(0, len(points), _CHUNK)]
+    each = [point_triangle_distance(points[part], mesh.vertices[mesh.faces[face[part]]]) for part in parts]
+    return np.concatenate(each) if each else np.zeros(0)
 
 
 def points_to_mesh_reference(points: FloatArray, mesh: Mesh) -> FloatArray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import struct
 import warnings
 import zipfile
 import zlib
@@ -22,7 +23,8 @@ from nto3d.errors import InputError
 from nto3d.parsers.guard import bound, check_file, parsing
 
 MOST_FILE = 1 << 34  # bytes of a file itself
-MOST_MEMBERS = 1 << 16
+MOST_DIRECTORY = 1 << 22  # bytes of a zip's directory, 50 to 100 a member
+_END = 22  # bytes of its end (PKWARE's APPNOTE, section 4.3.16)
 _HEADER = 1 << 16  # bytes of an array's header
 
 
@@ -52,10 +54,11 @@ class Archive:
 
     def __init__(self, path: Path, expected: str, limit: int) -> None:
         self.path, self._expected, self._limit = path, expected, limit
-        check_file(path, expected, MOST_FILE)
-        with parsing(path, expected), zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-        bound(path, "its directory", len(members), MOST_MEMBERS, "members")
+        size = check_file(path, expected, MOST_FILE)
+        with parsing(path, expected):
+            check_directory(path, size)
+            with zipfile.ZipFile(path) as archive:
+                members = archive.infolist()
         self._members = {member.filename.removesuffix(".npy"): member for member in members}
 
     @property
@@ -82,6 +85,25 @@ class Archive:
                     if stream.read(1):  # reads on to the check sum, too
                         raise ValueError(f"{name} is longer than its header says")
         return arrays
+
+
+def check_directory(path: Path, size: int) -> None:
+    """Bounds a zip's directory before zipfile makes an object of each member.
+
+    Raises:
+        ValueError: it has no end. InputError: it is larger than `MOST_DIRECTORY`.
+    """
+    with path.open("rb") as file:
+        file.seek(max(size - _END - (1 << 16), 0))
+        tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    if end < 0 or end + _END > len(tail):
+        raise ValueError("no end of a zip's directory")
+    (length,) = struct.unpack_from("<I", tail, end + 12)
+    wide = tail.rfind(b"PK\6\6", 0, end)
+    if wide >= 0 and wide + 48 <= len(tail):
+        length = max(length % 0xFFFFFFFF, struct.unpack_from("<Q", tail, wide + 40)[0])
+    bound(path, "its directory", length, MOST_DIRECTORY)
 
 
 def inflate(packed: bytes, size: int) -> bytes:

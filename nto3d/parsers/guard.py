@@ -7,14 +7,14 @@ guard does not list what it catches. The cause stays chained and is shown with N
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from nto3d.errors import InputError
+from nto3d.errors import InputError, out_of_memory
 
 _SHOWN = 120  # characters of a parser's own words
-_ALLOCATOR = "not enough memory"  # of torch's RuntimeError on the CPU
 
 
 @contextlib.contextmanager
@@ -32,14 +32,12 @@ def parsing(file: Path, expected: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except MemoryError as error:
-        raise InputError(f"{file}: expected {expected}, it does not fit into the memory ({reason(error)})") from error
     except OSError as error:
         if error.errno is None:  # not the system's: Pillow's and numpy's words on what they cannot read
             raise _damaged(file, expected, error) from error
         raise InputError(f"{file}: expected {expected}, it cannot be read ({error.strerror})") from error
     except Exception as error:
-        if _ALLOCATOR in str(error):
+        if out_of_memory(error):
             raise InputError(
                 f"{file}: expected {expected}, it does not fit into the memory ({reason(error)})"
             ) from error
@@ -67,7 +65,8 @@ def check_file(file: Path, expected: str, limit: int) -> int:
     """
     with parsing(file, expected):
         if not file.is_file():
-            raise InputError(f"{file}: expected {expected}, there is no such file")
+            what = "it is no plain file" if os.path.lexists(file) else "there is no such file"
+            raise InputError(f"{file}: expected {expected}, {what}")
         size = file.stat().st_size
     if size == 0:
         raise InputError(f"{file}: expected {expected}, the file is empty")

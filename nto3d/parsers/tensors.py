@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nto3d.errors import InputError
+from nto3d.parsers.archives import check_directory
 from nto3d.parsers.guard import bound, check_file, parsing
 
 MOST_FILE = 1 << 36  # the largest SAM has 2.6 GB
@@ -39,6 +40,7 @@ def read_torch(
     size = check_file(path, expected, MOST_FILE)
     with parsing(path, expected):
         if not legacy or zipfile.is_zipfile(path):
+            check_directory(path, size)
             with zipfile.ZipFile(path) as archive:
                 # torch stores without packing: what is packed comes from elsewhere and may unfold without bound
                 members = archive.infolist()
@@ -47,13 +49,28 @@ def read_torch(
                     raise ValueError(f"{packed[0]} is packed, torch packs nothing")
                 bound(path, "its directory", sum(member.file_size for member in members), size)
                 broken = archive.testzip()  # torch writes check sums and does not look at them
+                for member in members:
+                    if member.filename.endswith(".pkl"):
+                        _check_pickle(archive.read(member))
             if broken is not None:
                 raise zipfile.BadZipFile(f"wrong check sum in {broken}")
+        else:
+            _check_pickle(path.read_bytes())
         with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, on protocols and types of the file
             loaded = torch.load(path, map_location=device, weights_only=True)
         _check_tree(loaded, size)
         return loaded
+
+
+def _check_pickle(data: bytes) -> None:
+    """Refuses the one allowed call that makes much of a number: bytearray(N), N zeros.
+
+    Raises:
+        ValueError: it is there.
+    """
+    if b"bytearray" in data:
+        raise ValueError("it makes bytes of a number, which no tensors need")
 
 
 def _check_tree(tree: object, size: int) -> None:

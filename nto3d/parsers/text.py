@@ -13,9 +13,9 @@ import yaml
 from nto3d.errors import InputError
 from nto3d.parsers.guard import check_file, parsing, reason
 
-MOST_JSON = 1 << 26  # bytes
+MOST_JSON = 1 << 22  # bytes; of `[[],[],...` each takes twenty times as many
 MOST_CSV = 1 << 28
-MOST_YAML = 1 << 18
+MOST_YAML = 1 << 16  # a run's configuration takes a tenth
 MOST_DEPTH = 64  # of YAML
 
 

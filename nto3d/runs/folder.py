@@ -88,10 +88,11 @@ def claim(run_dir: Path, config: Config, killed: bool = False) -> bool:
         _check_same(load_run_config(run_dir), config)
         unclaim(run_dir, (INFO_NAME,))
     elif (run_dir / CONFIG_NAME).exists() or (run_dir / CHECKPOINT_NAME).exists():
-        go_on = f"go on with resume={run_dir} or " if (run_dir / CHECKPOINT_NAME).exists() else ""
+        go_on = f"go on with {shlex.quote(f'resume={run_dir}')} or " if (run_dir / CHECKPOINT_NAME).exists() else ""
         raise InputError(f"output: {run_dir} already holds a run; {go_on}choose another output")
     else:
-        for name in (*_WRITTEN, *_RESULTS, *(path.name for path in run_dir.glob(_OBJECT_MESHES))):
+        kept = [path for name in _WORTH_KEEPING for path in run_dir.glob(name)]
+        for name in (*_WRITTEN, *(str(path.relative_to(run_dir)) for path in kept)):
             if (run_dir / name).exists():  # it would be overwritten, or removed when the start fails
                 raise InputError(f"output: expected a folder without a run's files, but {run_dir} holds {name}")
         remove_leftovers(run_dir)

@@ -25,6 +25,7 @@ LOCK_NAME = ".nto3d.lock"
 _HEADER = "nto3d"  # the first line of the file; then the process, since when, its machine, its command
 _LONGEST_COMMAND, _MOST_BYTES = 160, 20_000
 _PATIENCE = 0.5  # seconds in which a new owner says who it is
+_LOOK = 0.1  # seconds in which one who only looked has gone
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # network file systems
 
 
@@ -126,7 +127,7 @@ def _name(run_dir: Path) -> str:
 
 
 def _lock(run_dir: Path, key: str, make: bool) -> Owner:
-    path = run_dir / LOCK_NAME
+    path, until = run_dir / LOCK_NAME, time.monotonic() + _LOOK
     while True:  # another process may remove file and folder between any two of these lines
         if make:
             _make(run_dir, key)
@@ -141,6 +142,10 @@ def _lock(run_dir: Path, key: str, make: bool) -> Owner:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if time.monotonic() < until:  # somebody may only look, see `refuse_taken`
+                os.close(descriptor)
+                time.sleep(0.01)
+                continue
             message = _taken(descriptor, run_dir, key)
             os.close(descriptor)
             raise InputError(message) from None

@@ -173,8 +173,7 @@ def watched() -> Iterator[Callable[[], str]]:
     """Sends what is printed to stderr, by C libraries too, to a file; gives a function that tells the start of it."""
     log, before, descriptor = logging.getLogger("nto3d"), sys.stderr, os.dup(2)
     propagates, log.propagate = log.propagate, False
-    silent = logging.NullHandler()
-    log.addHandler(silent)
+    handlers, log.handlers = log.handlers, [logging.NullHandler()]  # a run before may have left some
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace", buffering=1) as file:
 
         def printed() -> str:
@@ -199,7 +198,7 @@ def watched() -> Iterator[Callable[[], str]]:
             sys.stderr = before
             os.dup2(descriptor, 2)
             os.close(descriptor)
-            log.removeHandler(silent)
+            log.handlers = handlers
             log.propagate = propagates
 
 
@@ -242,7 +241,10 @@ def _resident() -> float:
 
 def _peak() -> float:
     """Most MB that the process held since `_forget_peak`."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    if _LINUX:  # getrusage counts what the process was before it became Python, too
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def _forget_peak() -> None:

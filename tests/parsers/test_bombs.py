@@ -108,6 +108,28 @@ def packed_torch() -> bytes:
     return packed.getvalue()
 
 
+def bytes_of_a_number() -> bytes:
+    """A checkpoint that asks for 2 GB of zeros in 60 bytes."""
+    code = b"\x80\x02c__builtin__\nbytearray\nJ" + struct.pack("<i", 2_000_000_000) + b"\x85R."
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("archive/data.pkl", code)
+        archive.writestr("archive/version", b"3\n")
+    return content.getvalue()
+
+
+def many_members() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a", b"")
+    data = content.getvalue()
+    place, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    directory = data[place:end] * 100_000
+    tail = bytearray(data[end:])
+    struct.pack_into("<I", tail, 12, len(directory))
+    return data[:place] + directory + bytes(tail)
+
+
 BOMBS: dict[str, tuple[str, bytes, Callable[[Path], object], str]] = {
     "npy": (
         "a.npy",
@@ -142,6 +164,15 @@ BOMBS: dict[str, tuple[str, bytes, Callable[[Path], object], str]] = {
         "sparse",
     ),
     "torch, packed": ("a.pt", packed_torch(), lambda p: read_torch(p, "x"), "is packed"),
+    "torch, bytes of a number": ("a.pt", bytes_of_a_number(), lambda p: read_torch(p, "x"), "bytes of a number"),
+    "npz, members": ("a.npz", many_members(), lambda p: Archive(p, "x", 1), "its directory declares"),
+    "torch, members": ("a.pt", many_members(), lambda p: read_torch(p, "x"), "its directory declares"),
+    "json, lists": (
+        "a.json",
+        b"[" + b"[]," * (1 << 21) + b"[]]",
+        lambda p: read_json(p, "x"),
+        "at most 4,194,304 bytes",
+    ),
     "json, deep": ("a.json", b"[" * 200_000, lambda p: read_json(p, "x"), "RecursionError"),
     "json, a list": ("a.json", b"[1]", lambda p: read_json_object(p, "x"), "an object, got list"),
     "yaml, deep": (
@@ -156,7 +187,7 @@ BOMBS: dict[str, tuple[str, bytes, Callable[[Path], object], str]] = {
         lambda p: read_yaml(p, "x"),
         "without aliases",
     ),
-    "yaml, large": ("a.yaml", b"a: 1\n" * 200_000, lambda p: read_yaml(p, "x"), "at most 262,144 bytes"),
+    "yaml, large": ("a.yaml", b"a: 1\n" * 200_000, lambda p: read_yaml(p, "x"), "at most 65,536 bytes"),
 }
 
 
@@ -214,3 +245,30 @@ def test_whole_files_are_read_to_the_bit(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     with open_picture(tmp_path / "a.png") as opened:
         assert (np.asarray(opened) == pixels).all()
+
+
+def test_pictures_in_a_glb_are_not_unpacked(tmp_path: Path) -> None:
+    import trimesh
+
+    box = trimesh.creation.box()
+    picture = Image.new("L", (4, 4))
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=picture)
+    box.visual = trimesh.visual.TextureVisuals(uv=np.zeros((len(box.vertices), 2)), material=material)
+    content = box.export(file_type="glb")
+    small, bomb = io.BytesIO(), png(12000, 12000, bytes(12000 * 36001))
+    picture.save(small, format="PNG")
+    (length,) = struct.unpack_from("<I", content, 12)
+    tree = json.loads(content[20 : 20 + length])
+    view = tree["bufferViews"][tree["images"][0]["bufferView"]]
+    rest = bytearray(content[20 + length :])
+    view["byteOffset"], view["byteLength"] = len(rest) - 8, len(bomb)
+    tree["buffers"][0]["byteLength"] = len(rest) - 8 + len(bomb)
+    text = json.dumps(tree).encode()
+    text += b" " * (-len(text) % 4)
+    rest += bomb + b" " * (-len(bomb) % 4)
+    struct.pack_into("<I", rest, 0, len(rest) - 8)
+    path = tmp_path / "a.glb"
+    path.write_bytes(struct.pack("<4sIII4s", b"glTF", 2, 20 + len(text) + len(rest), len(text), b"JSON") + text + rest)
+    began = time.perf_counter()
+    assert len(load_mesh(path, "x").faces) == 12
+    assert time.perf_counter() - began < 1

@@ -66,7 +66,7 @@ def test_files_are_bounded_before_they_are_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at most 10 bytes, the file declares 11"):
         check_file(path, "numbers", 10)
     assert check_file(path, "numbers", 11) == 11
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(InputError, match="it is no plain file"):
         check_file(tmp_path, "numbers", 10)
     with pytest.raises(InputError, match="declares -1"):
         bound(path, "its header", -1, 10)

@@ -26,6 +26,8 @@ MISSING = ("trainer=smoke", "scene=dtu", "scene.path=gone", "output=mine")
         "masks/000.png",
         "objects/cup/rounds.csv",
         "mesh_cup.ply",
+        "mcc.safetensors",
+        "features.npz",
     ],
 )
 def test_files_of_the_user_stay(

@@ -8,8 +8,8 @@ import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
-import pytest
 import yaml
 
 from nto3d import cli
@@ -142,12 +142,12 @@ def _compose(folder: Path) -> Case:
 def _command(folder: Path) -> Case:
     shutil.copy(EARLIER / "config.yaml", folder / "config.yaml")
     shutil.copy(EARLIER / "checkpoint.pt", folder / "checkpoint.pt")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(cli, "start", lambda config, argv: None)
-    patch.setattr(cli, "go_on", lambda run_dir, overrides, argv: resume_config(run_dir, overrides))
+    nothing = mock.patch.multiple(
+        cli, start=lambda *_: None, go_on=lambda run_dir, given, _: resume_config(run_dir, given)
+    )
 
     def run(argv: list[str]) -> None:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+        with nothing, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
             code = cli.main(argv)
         if code not in (0, 2, 130):
             raise AssertionError(said.getvalue())
