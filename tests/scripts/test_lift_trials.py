@@ -16,6 +16,7 @@ QUICK = (
 )
 
 
+@pytest.mark.slow
 def test_a_doubtful_result_is_tried_with_a_second_click(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,7 @@ def complaints(*arguments: str) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_from_the_click_to_the_mesh(here: Path) -> None:
     done = train(*QUICK)
     assert done.returncode == 0, done.stderr

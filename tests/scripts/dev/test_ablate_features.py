@@ -44,6 +44,7 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     return call
 
 
+@pytest.mark.slow
 def test_real_trainings(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     """Two fields, one seed, three steps; then again, with nothing left to do."""
     done = start()
