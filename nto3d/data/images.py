@@ -7,15 +7,18 @@ that `geometry.cameras.scale_intrinsics(K, 1 / n, 1 / n)` describes the result e
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from nto3d.data.files.bits import DEEP, Brightness
 from nto3d.errors import InputError
 from nto3d.geometry.depth_codes import saturated
 from nto3d.parsers.archives import read_npy
@@ -25,7 +28,6 @@ from nto3d.types import BoolArray, ByteArray, FloatArray
 log = logging.getLogger("nto3d")
 MASK_THRESHOLD = 127  # mask values above it are on the target
 MIXED_DEPTH = 0.05  # a reduced depth pixel whose block spreads further than this share of its mean is unknown
-DEEP, USED = 16, (8, 10, 12, 14)  # bits of a channel, and how many of them cameras and programs use
 READERS = 8  # pictures decoded at the same time, at most
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
@@ -58,25 +60,36 @@ def _stretched(path: Path, bits: int) -> ByteArray:
 def used_bits(paths: Sequence[Path]) -> int:
     """How many bits the pictures of 16 bits a channel among these use, 8, 10, 12, 14 or 16; said in the log if fewer.
 
-    One answer for all of them, from their largest value, so that their brightness stays comparable.
+    One answer for all of them, from their largest value that is no hot pixel, so that their brightness stays
+    comparable.
 
     Raises:
         InputError: one of them cannot be read.
     """
     deep = [path for path in paths if is_deep(path)]
-    largest = [0] * len(deep)
+    if not deep:
+        return DEEP
+    found = Brightness(sum(math.prod(picture_size(path)) for path in deep))
 
     def look(index: int) -> None:
-        if max(largest, default=0) < 2 ** USED[-1]:  # else it is decided
-            largest[index] = int(read_deep(deep[index])[:, :, :3].max())
+        if not found.decided:
+            found.add(read_deep(deep[index])[:, :, :3].max(axis=2))
 
     for_each(look, len(deep))
-    top = max(largest, default=0)
-    bits = next((bits for bits in USED if 0 < top < 2**bits), DEEP)
-    if bits < DEEP:
+    bits, hot = found.used()
+    if hot:
+        line = "%s: pictures of 16 bits use %d of them, which are stretched; %d hot pixels (up to %d) are clipped"
+        log.info(line, deep[0].parent, bits, hot, found.top)
+    elif bits < DEEP:
         log.info(
-            "%s: pictures of 16 bits use %d of them (values up to %d), which are stretched", deep[0].parent, bits, top
+            "%s: pictures of 16 bits use %d of them (values up to %d), which are stretched",
+            deep[0].parent,
+            bits,
+            found.top,
         )
+    elif found.dark:
+        line = "%s: 99.9 %% of the pixels are below an eighth of 16 bits, the brightest is %d: taken as they are, dark"
+        log.warning(line, deep[0].parent, found.top)
     return bits
 
 
@@ -122,29 +135,37 @@ def read_levels(path: Path) -> ByteArray:
     return pixels if pixels.ndim == 2 else pixels.max(axis=2)
 
 
-def read_depth(path: Path, unit: float) -> FloatArray:
+def read_depth(path: Path, unit: float, check: Callable[[tuple[int, ...]], None] | None = None) -> FloatArray:
     """A depth map as float32 [H, W], 0 = unknown: floats from an npy file, or a 16-bit grey PNG (65535: unknown, too).
 
     Args:
         path: the file.
         unit: what one step of a PNG stands for.
+        check: gets (H, W) from the header before the pixels are decoded, and may raise an InputError.
 
     Raises:
         InputError: the file cannot be read, is of another kind, or holds negative values, NaN or infinity.
     """
     if path.suffix == ".npy":
-        depth = read_npy(path, "a depth map as npy", 8 * MOST_PIXELS)
-        if depth.ndim != 2 or not np.issubdtype(depth.dtype, np.floating):
-            raise InputError(f"{path}: expected a depth map of floats [H, W], got {depth.dtype} {list(depth.shape)}")
+
+        def look(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+            if len(shape) != 2 or not np.issubdtype(dtype, np.floating):
+                raise InputError(f"{path}: expected a depth map of floats [H, W], got {dtype} {list(shape)}")
+            if check is not None:
+                check(shape)
+
+        depth = read_npy(path, "a depth map as npy", 8 * MOST_PIXELS, look)
         with np.errstate(over="ignore"):  # beyond float32 is as good as infinite
             depth = depth.astype(np.float32)
         if not np.isfinite(depth).all() or (depth < 0).any():
             raise InputError(f"{path}: expected depths of 0 (unknown) and above, got negative values, NaN or infinity")
         return depth
     with open_picture(path, "a depth picture") as picture:
-        picture.load()
         if not picture.mode.startswith("I"):
             raise InputError(f"{path}: expected a depth picture of 16-bit grey, got mode {picture.mode}")
+        if check is not None:
+            check((picture.height, picture.width))
+        picture.load()
         steps = np.asarray(picture)
         return np.where(saturated(steps, 2**16 - 1), 0, steps).astype(np.float32) * np.float32(unit)
 

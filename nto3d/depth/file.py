@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,18 +74,22 @@ class FileDepth:
         suffix = self._path.suffix.lower()
         if suffix in POINT_READERS:
             return self._from_vertices(POINT_READERS[suffix](self._path), size)
-        return back_project(self._checked(DEPTH_READERS[suffix](self._path), size), intrinsics)
+        depth = DEPTH_READERS[suffix](self._path, partial(self._check_size, size))
+        return back_project(self._checked(depth, size), intrinsics)
 
-    def _checked(self, depth: FloatArray, size: tuple[int, int]) -> FloatArray:
-        """A depth map [H, W] of the picture, scaled; 0 where it is unknown."""
-        if depth.shape not in (size, self._full):
-            (height, width), (rows, columns) = self._full or size, depth.shape
+    def _check_size(self, size: tuple[int, int], found: tuple[int, ...]) -> None:
+        """Compares [H, W] of a depth map with the picture's, as it is and as it is on disk."""
+        if found not in (size, self._full):
+            (height, width), (rows, columns) = self._full or size, found
             turned = rows != columns and (rows, columns) == (width, height)
             raise InputError(
                 f"{self._path}: expected a depth map of {width} x {height} pixels like the picture, "
                 f"got {columns} x {rows}"
                 + (" (turned by a quarter: scene=image takes a picture as its EXIF orientation says)" if turned else "")
             )
+
+    def _checked(self, depth: FloatArray, size: tuple[int, int]) -> FloatArray:
+        """A depth map [H, W] of the picture, scaled; 0 where it is unknown."""
         finite = np.isfinite(depth)
         codes = self._codes(depth)
         negative = int((finite & (depth < 0) & ~codes).sum())

@@ -6,7 +6,9 @@ Letters: H, W height and width in pixels, P points.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from nto3d.parsers.meshes import load_ply_vertices
 from nto3d.parsers.pictures import MOST_FILE, MOST_PIXELS, open_picture
 from nto3d.types import FloatArray
 
+CheckSize = Callable[[tuple[int, ...]], None]  # gets [H, W] before a map is decoded, and may raise an InputError
 NPZ_KEY = "depth"
 PNG_GREY = 0  # the colour type of grey pictures without transparency (PNG specification, section 11.2.1)
 OBJ_CHUNK = 1 << 25  # bytes of an OBJ that are parsed at a time
@@ -26,7 +29,7 @@ OBJ_COLUMNS = (3, 4, 6, 7)  # x y z, with w, with r g b, or both
 _SENTINEL = 9e307  # stands for the letter v while numbers are parsed; no coordinate is that large
 
 
-def read_png(path: Path) -> FloatArray:
+def read_png(path: Path, check: CheckSize = lambda _: None) -> FloatArray:
     """The values of a grey PNG of 8 or 16 bits, [H, W] float64; NaN where 255 or 65535 stand for "unknown".
 
     Raises:
@@ -44,12 +47,13 @@ def read_png(path: Path) -> FloatArray:
                 f"{path}: expected a depth picture in grey of 8 or 16 bits, got {colours} of {bits} bits a channel"
             )
     with open_picture(path, "a whole PNG", formats=("PNG",)) as picture:
+        check((picture.height, picture.width))
         picture.load()
         steps = np.asarray(picture)
     return np.where(saturated(steps, 2**bits - 1), np.nan, steps.astype(np.float64))
 
 
-def read_array(path: Path) -> FloatArray:
+def read_array(path: Path, check: CheckSize = lambda _: None) -> FloatArray:
     """The depth map in an NPY file, or under the key depth of an NPZ file: [H, W] of the file's float type.
 
     Raises:
@@ -57,9 +61,16 @@ def read_array(path: Path) -> FloatArray:
     """
     kind = path.suffix.lower()[1:]
     expected, limit = f"a depth map as {kind}", 8 * MOST_PIXELS
-    array = Archive(path, expected, limit).read([NPZ_KEY])[0] if kind == "npz" else read_npy(path, expected, limit)
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
-        raise InputError(f"{path}: expected depths [H, W] as floats, got {list(array.shape)} of {array.dtype}")
+
+    def look(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if len(shape) != 2 or not np.issubdtype(dtype, np.floating):
+            raise InputError(f"{path}: expected depths [H, W] as floats, got {list(shape)} of {dtype}")
+        check(shape)
+
+    if kind == "npz":
+        array = Archive(path, expected, limit).read([NPZ_KEY], look)[0]
+    else:
+        array = read_npy(path, expected, limit, look)
     with np.errstate(over="ignore"):  # of more than 64 bits
         return array.astype(np.float64) if array.dtype.itemsize > 8 else array
 

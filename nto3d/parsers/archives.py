@@ -12,10 +12,11 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -26,20 +27,22 @@ MOST_FILE = 1 << 34  # bytes of a file itself
 MOST_DIRECTORY = 1 << 22  # bytes of a zip's directory, 50 to 100 a member
 _END = 22  # bytes of its end (PKWARE's APPNOTE, section 4.3.16)
 _HEADER = 1 << 16  # bytes of an array's header
+Check = Callable[[tuple[int, ...], np.dtype[Any]], None]  # of an array's shape and type, before it is read
 
 
-def read_npy(path: Path, expected: str, limit: int) -> NDArray[Any]:
+def read_npy(path: Path, expected: str, limit: int, check: Check | None = None) -> NDArray[Any]:
     """The array in a .npy file.
 
     Args:
-        expected: of the file, in words. limit: bytes that the array may take.
+        expected: of the file, in words. limit: bytes that the array may take. check: what the header says is shown to
+            it first; it may raise an InputError.
 
     Raises:
         InputError: it cannot be read, is damaged, holds Python objects, or declares more than it has or may have.
     """
     size = check_file(path, expected, MOST_FILE)
     with parsing(path, expected), path.open("rb") as file:
-        return _read_array(path, "its header", file, size, limit)
+        return _read_array(path, "its header", file, size, limit, check)
 
 
 class Archive:
@@ -66,8 +69,8 @@ class Archive:
         """Of the arrays, in the file's order."""
         return tuple(self._members)
 
-    def read(self, names: Sequence[str]) -> list[NDArray[Any]]:
-        """The arrays of these names, opened once.
+    def read(self, names: Sequence[str], check: Check | None = None) -> list[NDArray[Any]]:
+        """The arrays of these names, opened once; `check` as `read_npy`.
 
         Raises:
             InputError: one is not there, is damaged, holds Python objects, or declares more than it may have.
@@ -81,7 +84,7 @@ class Archive:
                 member = self._members[name]
                 bound(self.path, name, member.file_size, self._limit + _HEADER)
                 with archive.open(member) as stream:
-                    arrays.append(_read_array(self.path, name, stream, member.file_size, self._limit))
+                    arrays.append(_read_array(self.path, name, stream, member.file_size, self._limit, check))
                     if stream.read(1):  # reads on to the check sum, too
                         raise ValueError(f"{name} is longer than its header says")
         return arrays
@@ -121,7 +124,9 @@ def inflate(packed: bytes, size: int) -> bytes:
     return data
 
 
-def _read_array(path: Path, what: str, stream: IO[bytes], size: int, limit: int) -> NDArray[Any]:
+def _read_array(
+    path: Path, what: str, stream: IO[bytes], size: int, limit: int, check: Check | None = None
+) -> NDArray[Any]:
     """An array from a stream of `size` bytes, its header believed only as far as these go."""
     with _quietly():
         start = npy.read_magic(stream)
@@ -139,6 +144,8 @@ def _read_array(path: Path, what: str, stream: IO[bytes], size: int, limit: int)
     bound(path, what, needed, limit)
     if needed > size:
         raise ValueError(f"{what} declares {needed} bytes, there are {size}")
+    if check is not None:
+        check(shape, dtype)
     stream.seek(0)
     with _quietly():
         array: NDArray[Any] = npy.read_array(stream, allow_pickle=False, max_header_size=_HEADER)

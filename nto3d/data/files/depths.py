@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,17 @@ def read_depths(
     for view, file in enumerate(files):
         if file is None:
             continue
-        depth = read_depth(file, unit)
-        if depth.shape != full_size:
-            raise InputError(
-                f"{file}: expected [H, W] = {list(full_size)} like its picture, got {list(depth.shape)}"
-                f"{quarter_turn(full_size, depth.shape)}"
-            )
+        depth = read_depth(file, unit, partial(_check_size, file, full_size))
         depths[view] = reduce_depth(depth, downscale) / scale
     return depths
+
+
+def _check_size(file: Path, size: tuple[int, int], found: tuple[int, ...]) -> None:
+    """Compares (H, W) of a depth map with its picture's."""
+    if found != size:
+        raise InputError(
+            f"{file}: expected [H, W] = {list(size)} like its picture, got {list(found)}{quarter_turn(size, found)}"
+        )
 
 
 def _depth_unit(file: Path) -> float:

@@ -2,6 +2,7 @@
 
 - Alpha is the mask where it varies: where some pixel of some mask is more than half opaque and another one is not.
 - Else the brightest channel counts. Files that hold two values, 0 and another, are labels: what is not 0 is the target.
+- A few values that are labels of several objects are refused, see `labels`; so are small numbers that are no two.
 - Other files are bright on the target: above the middle of the range, which is 255, or of 16 bits those that are used.
 - JPEG has no exact values, and is taken as bright on the target.
 """
@@ -16,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nto3d.data.images import DEEP, MASK_THRESHOLD, USED, for_each, quarter_turn, reduce_mask, reduced_size
+from nto3d.data.files.bits import DEEP, USED
+from nto3d.data.files.labels import check_labels
+from nto3d.data.images import MASK_THRESHOLD, for_each, quarter_turn, reduce_mask, reduced_size
 from nto3d.errors import InputError
 from nto3d.parsers.pictures import is_deep, open_picture, orientation, read_deep, upright
 from nto3d.types import BoolArray
@@ -77,8 +80,7 @@ def read_masks(paths: Sequence[Path], factor: int, size: tuple[int, int], turned
     usual = _Rule()
 
     def read(view: int) -> None:
-        planes = _read(paths[view], turned)
-        _check_size(paths[view], planes, size, turned)
+        planes = _read(paths[view], size, turned)
         if planes.exact:
             seen[view] = planes.bits, np.bincount(planes.levels.ravel(), minlength=2**planes.bits) > 0
         if planes.alpha is not None:
@@ -90,11 +92,16 @@ def read_masks(paths: Sequence[Path], factor: int, size: tuple[int, int], turned
     rule = _Rule(alpha=any(some for some, _ in alphas) and any(other for _, other in alphas))
     if not rule.alpha:
         rule.above |= _thresholds(paths, seen)
+        for bits in (BYTE, DEEP):
+            held = {path: one[1] for path, one in zip(paths, seen, strict=True) if one is not None and one[0] == bits}
+            values = np.flatnonzero(np.any(list(held.values()), axis=0)) if held else np.zeros(0, dtype=np.intp)
+            several = (_read(path, size, turned).levels for path, own in held.items() if own.sum() > 2)
+            check_labels(several, values, paths[0].parent)
     if rule == usual:
         return masks
 
     def read_again(view: int) -> None:
-        masks[view] = reduce_mask(rule.mask(_read(paths[view], turned)), factor)
+        masks[view] = reduce_mask(rule.mask(_read(paths[view], size, turned)), factor)
 
     for_each(read_again, len(paths))
     return masks
@@ -121,8 +128,11 @@ def check_extent(masks: BoolArray, where: Path, hint: str = "") -> None:
         )
 
 
-def _read(path: Path, turned: bool) -> _Planes:
+def _read(path: Path, size: tuple[int, int], turned: bool) -> _Planes:
     with open_picture(path) as picture:
+        stored = picture.height, picture.width
+        if not turned or stored[::-1] != size:  # else the note on how it is to be turned decides, behind the pixels
+            _check_size(path, stored, size, turned)
         picture.load()
         exact, found = picture.format == "PNG", orientation(picture) if turned else 1
         if is_deep(path):
@@ -132,6 +142,7 @@ def _read(path: Path, turned: bool) -> _Planes:
         else:
             pixels = np.atleast_3d(np.asarray(picture.convert("L" if picture.mode in ("L", "1") else "RGB")))
     pixels = upright(pixels, found)
+    _check_size(path, (pixels.shape[0], pixels.shape[1]), size, turned)
     alpha = pixels[:, :, 3] if pixels.shape[2] == 4 else None
     return _Planes(pixels[:, :, :3].max(axis=2), alpha, exact)
 
@@ -176,11 +187,11 @@ def _threshold(held: dict[Path, BoolArray], bits: int) -> int | None:
     return None if used == bits or bits == BYTE else 2 ** (used - 1) - 1
 
 
-def _check_size(path: Path, planes: _Planes, size: tuple[int, int], turned: bool) -> None:
-    height, width = planes.levels.shape
-    if (height, width) == size:
+def _check_size(path: Path, found: tuple[int, int], size: tuple[int, int], turned: bool) -> None:
+    if found == size:
         return
-    note = quarter_turn(size, (height, width))
+    height, width = found
+    note = quarter_turn(size, found)
     if turned and note:
         note = " (turned by a quarter: the picture is taken as its EXIF orientation says, and so is its mask)"
     raise InputError(
