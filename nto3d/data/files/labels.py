@@ -19,7 +19,7 @@ from nto3d.errors import InputError
 
 FEW = 16  # values of pictures of labels that are looked at, at most
 FLAT = 0.01  # of a picture's longer side, 2 pixels at least: a region that has a pixel so far from its edge is flat
-ONE_SIDE = 0.1  # share of a flat region's border that may be brighter (or darker) where it is no band of an edge
+ONE_SIDE = 0.1  # share of a label's border that may be brighter (or darker)
 
 
 def check_labels(pictures: Iterable[NDArray[Any]], values: NDArray[np.intp], where: Path) -> None:
@@ -34,29 +34,33 @@ def check_labels(pictures: Iterable[NDArray[Any]], values: NDArray[np.intp], whe
     if not 2 < len(values) <= FEW:
         return
     inner = values[1:-1]
-    totals = {int(value): np.zeros(4, dtype=np.int64) for value in inner}
+    totals = {int(value): np.zeros(5, dtype=np.int64) for value in inner}
     for levels in pictures:
         for value in totals:
-            totals[value] += _flat(levels, value)
-    for area, border, brighter, more in totals.values():
+            totals[value] += _count(levels, value)
+    for area, flat, border, brighter, more in totals.values():
         alone, enclosed = brighter <= ONE_SIDE * border, brighter >= (1 - ONE_SIDE) * border and more < area
-        if border and (alone or enclosed):
+        if flat and border and (alone or enclosed):
             raise InputError(
                 f"{where}: expected masks of one object, 0 elsewhere, got label pictures: values "
                 f"{', '.join(str(value) for value in values)}"
             )
 
 
-def _flat(levels: NDArray[Any], value: int) -> NDArray[np.int64]:
-    """Pixels of a value's flat regions, of their border, of those that are brighter there, and of all brighter ones."""
+def _count(levels: NDArray[Any], value: int) -> NDArray[np.int64]:
+    """Pixels of a value, of its flat regions, of its border, of those that are brighter there, and all brighter ones.
+
+    The border is that of thin lines, too: a blurred edge holds a value in bands, and in a plateau here and there.
+    """
     same, around = (levels == value).astype(np.uint8), np.ones((3, 3), np.uint8)
-    if not cv2.erode(same, around).any():  # as the edges of nearly all masks
-        return np.zeros(4, dtype=np.int64)
-    depth = cv2.distanceTransform(same, cv2.DIST_L2, 3)  # a picture's border ends no region
-    _, regions = cv2.connectedComponents(same, connectivity=4)
-    deep = np.unique(regions[depth > max(2.0, FLAT * max(levels.shape))])
-    flat = np.isin(regions, deep[deep > 0])
-    border = (cv2.dilate(flat.astype(np.uint8), around) > 0) & (levels != value)
+    area = cv2.countNonZero(same)
+    if not area:
+        return np.zeros(5, dtype=np.int64)
+    flat = 0
+    if cv2.erode(same, around).any():  # as few edges
+        depth = cv2.distanceTransform(same, cv2.DIST_L2, 3)  # a picture's border ends no region
+        flat = np.count_nonzero(depth > max(2.0, FLAT * max(levels.shape)))
+    border = cv2.dilate(same, around) > same
     brighter = levels > value
-    counts = [flat.sum(), border.sum(), (border & brighter).sum(), brighter.sum()]
+    counts = [area, flat, border.sum(), (border & brighter).sum(), brighter.sum()]
     return np.array(counts, dtype=np.int64)

@@ -105,3 +105,12 @@ def test_soft_edges_and_trimaps_are_cut_in_the_middle(tmp_path: Path, make: Call
 def test_jpeg_is_not_asked(tmp_path: Path) -> None:
     Image.fromarray(two(20)).save(tmp_path / "a.jpg", quality=100)
     assert read_masks([tmp_path / "a.jpg"], 1, SIZE)[0][disc(74, 48, 20)].all()
+
+
+def test_plateaus_of_blurred_edges_are_no_labels(tmp_path: Path) -> None:
+    """What is thin does not reach the top of a blur, and stays flat at a value between."""
+    thin = cv2.GaussianBlur(np.uint8(255) * (disc(30, 48, 22) | disc(100, 48, 10)), (0, 0), 6).astype(np.uint8)
+    levels = few(thin, 5)
+    assert (levels == 191)[:, 80:].sum() > 25
+    assert not (levels == 255)[:, 80:].any()
+    np.testing.assert_array_equal(read_masks(write(tmp_path, [levels]), 1, SIZE)[0], levels > 127)
