@@ -31,12 +31,13 @@ def check_labels(pictures: Iterable[NDArray[Any]], values: NDArray[np.intp], whe
     Raises:
         InputError: they are labels.
     """
-    if not 2 < len(values) <= FEW:
+    trimap = len(values) == 3 and abs(2 * values[1] - values[2]) <= 1
+    if values[:1].tolist() != [0] or not 2 < len(values) <= FEW or trimap:
         return
     inner = values[1:-1]
     totals = {int(value): np.zeros(5, dtype=np.int64) for value in inner}
     for levels in pictures:
-        for value in totals:
+        for value in totals if not levels.min() else ():  # pictures of labels are 0 elsewhere
             totals[value] += _count(levels, value)
     for area, flat, border, brighter, more in totals.values():
         alone, enclosed = brighter <= ONE_SIDE * border, brighter >= (1 - ONE_SIDE) * border and more < area
@@ -48,7 +49,7 @@ def check_labels(pictures: Iterable[NDArray[Any]], values: NDArray[np.intp], whe
 
 
 def _count(levels: NDArray[Any], value: int) -> NDArray[np.int64]:
-    """Pixels of a value, of its flat regions, of its border, of those that are brighter there, and all brighter ones.
+    """Pixels of a value, whether some region is flat, pixels of the border, brighter ones there, and all brighter ones.
 
     The border is that of thin lines, too: a blurred edge holds a value in bands, and in a plateau here and there.
     """
@@ -56,10 +57,10 @@ def _count(levels: NDArray[Any], value: int) -> NDArray[np.int64]:
     area = cv2.countNonZero(same)
     if not area:
         return np.zeros(5, dtype=np.int64)
-    flat = 0
+    flat = False
     if cv2.erode(same, around).any():  # as few edges
         depth = cv2.distanceTransform(same, cv2.DIST_L2, 3)  # a picture's border ends no region
-        flat = np.count_nonzero(depth > max(2.0, FLAT * max(levels.shape)))
+        flat = bool((depth > max(2.0, FLAT * max(levels.shape))).any())
     border = cv2.dilate(same, around) > same
     brighter = levels > value
     counts = [area, flat, border.sum(), (border & brighter).sum(), brighter.sum()]

@@ -91,6 +91,8 @@ def blurred(sigma: float) -> NDArray[np.uint8]:
         *(lambda factor=factor: few(resized(factor, cv2.INTER_LINEAR), 5) for factor in (4, 8, 16)),
         *(lambda sigma=sigma: few(blurred(sigma), 9) for sigma in (1, 4, 8)),
         *(lambda width=width: trimap(25, 25 + width) for width in (1, 3, 8, 16)),
+        lambda: trimap(2, 40),
+        lambda: np.maximum(few(blurred(8), 5), 64),
         lambda: np.where(np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % 997 == 0, 7, boxes(2)).astype(np.uint8),
     ],
 )
