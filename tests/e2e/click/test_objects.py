@@ -212,6 +212,7 @@ def test_all_objects_can_be_exported_again_from_the_run_alone(halves: Path, tmp_
     assert set(trimesh.load_scene(tmp_path / "all.glb").graph.nodes_geometry) == {"red", "blue"}
 
 
+@pytest.mark.slow
 def test_a_single_object_is_the_same_with_and_without_a_name(halves: Path, oracle: Oracle, tmp_path: Path) -> None:
     short = (*RUN, *UNMEASURED, "trainer.steps=5", f"prompts.file={tmp_path / 'clicks.json'}")
     for output, name in (("plain", None), ("named", "red")):

@@ -58,6 +58,7 @@ def masks(run: str) -> list[np.ndarray]:
     return [np.array(Image.open(Path(run) / "masks" / f"{view:03d}.png")) > 0 for view in range(VIEWS)]
 
 
+@pytest.mark.slow
 def test_what_was_encoded_is_not_encoded_again(ball: WrittenScene, encoded: list[int]) -> None:
     assert main([*RUN, *SHORT, "output=first"]) == 0
     assert sorted(encoded) == sorted(int(image.sum()) for image in ball.images)

@@ -48,6 +48,7 @@ def test_the_sample_becomes_a_closed_mesh_on_its_depth(tmp_path: Path) -> None:
     assert mesh.scale == pytest.approx(truth.scale, rel=0.3)
 
 
+@pytest.mark.slow
 def test_it_completes_objects_that_it_has_not_seen(bundled: Mcc) -> None:
     """A few of them, coarsely; fifty are measured by scripts/evaluate_mcc.py."""
     completed = [complete_view(bundled, held_out(bundled, number), 0.1, THRESHOLD, 8192) for number in range(8)]

@@ -109,6 +109,7 @@ def test_the_same_command_gives_the_same_bits_and_another_seed_others() -> None:
     assert one != other
 
 
+@pytest.mark.slow
 def test_one_object_is_learnt_by_heart() -> None:
     plain = [f"train_mcc.{name}=0" for name in ("scale", "shift", "degrees", "flip", "held_out", "weight_decay")]
     given = [*SMALL, *plain, "train_mcc.objects=1", "train_mcc.views=1", "train_mcc.surface_points=4000"]
