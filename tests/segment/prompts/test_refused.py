@@ -137,7 +137,9 @@ def test_bad_values_are_one_line_that_names_the_key(
 
 def test_a_file_that_cannot_be_read_or_written(folder: Path, scene: Scene, tmp_path: Path) -> None:
     for file in (tmp_path / "gone.json", tmp_path):
-        with pytest.raises(InputError, match=rf"{file}: expected prompts as JSON, (there is no such file|it is no plain file)"):
+        with pytest.raises(
+            InputError, match=rf"{file}: expected prompts as JSON, (there is no such file|it is no plain file)"
+        ):
             read_prompts(PromptsConfig(file=str(file)), folder, scene, 1)
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"bytes\.json: expected prompts as JSON"):
