@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # What allocators say that raise a RuntimeError: torch on the CPU, Warp, OpenCV
@@ -46,6 +46,12 @@ class Interrupted(KeyboardInterrupt):
 
 class CancelledError(Exception):
     """A callback asked the work to stop; nothing of it is left."""
+
+
+def some_of(things: Sequence[object], most: int = 3) -> str:
+    """The first few of what a message names, and how many more there are."""
+    rest = len(things) - most
+    return ", ".join(str(thing) for thing in things[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def out_of_memory(error: BaseException) -> bool:

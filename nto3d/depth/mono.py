@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from nto3d.depth.base import PointMap, back_project, picture_size
-from nto3d.errors import InputError
+from nto3d.errors import InputError, some_of
 from nto3d.parsers.contents import contents_of
 from nto3d.types import ByteArray, FloatArray
-from nto3d.weights.transformers_library import check_sizes, import_transformers, quiet, reason, some_names
+from nto3d.weights.transformers_library import check_sizes, import_transformers, quiet, reason
 
 # How the configuration of a network says that its answer is z in a fixed unit; networks that are not here give
 # depth up to an unknown scale and shift (DPT), the inverse of depth, or need more than a picture.
@@ -126,7 +126,7 @@ def _load(model: str) -> tuple[Any, Any]:
     missing = sorted(found["missing_keys"])
     if missing:  # transformers warns and goes on with random numbers
         raise InputError(
-            f"depth model {model}: expected all weights of {type(network).__name__}, missing {some_names(missing)}"
+            f"depth model {model}: expected all weights of {type(network).__name__}, missing {some_of(missing)}"
         )
     return network, processor
 

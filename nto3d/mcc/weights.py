@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nto3d.errors import InputError
+from nto3d.errors import InputError, some_of
 from nto3d.files import write_atomic
 from nto3d.mcc.model import Mcc, MccSizes
 from nto3d.parsers.guard import parsing
@@ -22,7 +22,7 @@ from nto3d.parsers.text import parse_json
 BUNDLED = Path(__file__).with_name("bundled.safetensors")  # docs/mcc.md says how it was made
 SIZES_KEY = "mcc_sizes"  # of the metadata in our own files
 HEAD, DECODER_HEAD = 64, 32  # channels of a head in the published model, which its weights do not tell
-SHOWN, LONGEST = 3, 80  # names and characters in an error
+LONGEST = 80  # characters in an error
 
 
 def load_mcc(path: Path, device: torch.device | str = "cpu") -> Mcc:
@@ -151,9 +151,7 @@ def _check(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tenso
     """Names what is missing, too many or of another shape."""
     for what, names in (("missing", expected.keys() - state.keys()), ("too many", state.keys() - expected.keys())):
         if names:
-            some = ", ".join(sorted(names)[:SHOWN])
-            rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            raise InputError(f"{path}: expected the tensors of an MCC, {what}: {some}{rest}")
+            raise InputError(f"{path}: expected the tensors of an MCC, {what}: {some_of(sorted(names))}")
     for name, value in expected.items():
         if state[name].shape != value.shape:
             raise InputError(f"{path}: {name}: expected a tensor {list(value.shape)}, got {list(state[name].shape)}")

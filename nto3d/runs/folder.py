@@ -34,12 +34,11 @@ from nto3d.files import remove_temporaries, write_atomic
 from nto3d.parsers.contents import Items, Real, Record, Table, Text, check_contents
 from nto3d.parsers.guard import parsing
 from nto3d.parsers.text import read_json, read_json_object, read_yaml
-from nto3d.training.log import LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME
+from nto3d.training.log import LOG_NAME, METRICS_NAME, SCALARS_NAME, TENSORBOARD_NAME
 
 CONFIG_NAME = "config.yaml"
 CHECKPOINT_NAME = "checkpoint.pt"
 INFO_NAME = "run.json"
-METRICS_NAME = "metrics.json"  # written last
 RECORDING_NAME = "recording.rrd"
 LIFT_NAME, MASKS_NAME, ROUNDS_NAME, HIDDEN_NAME = "lift", "masks", "rounds.csv", "lift/hidden"
 ROUND_NAMES = "round_*"  # folders in LIFT_NAME

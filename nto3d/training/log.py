@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nto3d.types import ByteArray
 
 LOG_NAME, SCALARS_NAME, TENSORBOARD_NAME = "log.txt", "scalars.csv", "tensorboard"  # in a run's folder
+METRICS_NAME = "metrics.json"  # there, written last
 _HEADER = ("step", "name", "value")
 History = dict[str, tuple[list[int], list[float]]]
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nto3d.errors import some_of
 from nto3d.parsers.contents import MismatchError, Real, Whole, mismatch, named
 from nto3d.training.contents import check_numbers
 
-_NAMES = 3  # in an error
 STEP = "step"
 # What optimizers keep of a parameter: how often it was trained, and tensors of its shape with their least number
 _ADAM: dict[str, float | None] = {STEP: 1.0, "exp_avg": None, "exp_avg_sq": 0.0}
@@ -100,9 +100,7 @@ def load_scaler(scaler: torch.amp.GradScaler, state: object, key: str = "scaler"
 def _compare_names(own: Mapping[str, Any], given: Mapping[str, Any], key: str) -> None:
     for what, names in (("missing", own.keys() - given.keys()), ("too many", given.keys() - own.keys())):
         if names:
-            some = ", ".join(sorted(names)[:_NAMES])
-            rest = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-            raise MismatchError(f"{key}: expected the tensors of this model, {what}: {some}{rest}")
+            raise MismatchError(f"{key}: expected the tensors of this model, {what}: {some_of(sorted(names))}")
 
 
 def _compare(given: object, own: Tensor, key: str, least: float | None = None) -> None:

@@ -13,7 +13,6 @@ from nto3d.errors import InputError
 from nto3d.parsers.contents import MismatchError, mismatch
 
 INSTALL = "pip install transformers==5.23.0"
-SHOWN = 3  # names of weights in an error
 MOST_LAYERS, MOST_SIZE, MOST_DEPTH = 1024, 1 << 24, 32  # in the configuration of a network
 _COUNTS_LAYERS = re.compile(r"^(?!max_|min_).*(layers|depths?|blocks\w*)$")
 
@@ -100,12 +99,6 @@ def check_sizes(config: object, key: str = "config") -> None:
         most = MOST_LAYERS if _COUNTS_LAYERS.search(key.rpartition(".")[2]) else MOST_SIZE
         if abs(config) > most:
             raise mismatch(key, f"at most {most}", config)
-
-
-def some_names(names: list[str]) -> str:
-    """The first few names of a list, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def reason(error: BaseException) -> str:

@@ -93,7 +93,7 @@ def read_masks(paths: Sequence[Path], factor: int, size: tuple[int, int], turned
     if not rule.alpha:
         rule.above |= _thresholds(paths, seen)
         for bits in (BYTE, DEEP):
-            held = {path: one[1] for path, one in zip(paths, seen, strict=True) if one is not None and one[0] == bits}
+            held = _held(paths, seen, bits)
             values = np.flatnonzero(np.any(list(held.values()), axis=0)) if held else np.zeros(0, dtype=np.intp)
             several = (_read(path, size, turned).levels for path, own in held.items() if own.sum() > 2)
             check_labels(several, values, paths[0].parent)
@@ -152,11 +152,16 @@ def _opaque(alpha: NDArray[np.uint8] | NDArray[np.uint16]) -> BoolArray:
     return opaque
 
 
+def _held(paths: Sequence[Path], seen: Sequence[tuple[int, BoolArray] | None], bits: int) -> dict[Path, BoolArray]:
+    """Which values the exact files of so many bits hold."""
+    return {path: one[1] for path, one in zip(paths, seen, strict=True) if one is not None and one[0] == bits}
+
+
 def _thresholds(paths: Sequence[Path], seen: Sequence[tuple[int, BoolArray] | None]) -> dict[int, int]:
     """The values above which exact files are on the target, by their bits, where it is not the middle of the range."""
     found: dict[int, int] = {}
     for bits in (BYTE, DEEP):
-        held = {path: one[1] for path, one in zip(paths, seen, strict=True) if one is not None and one[0] == bits}
+        held = _held(paths, seen, bits)
         above = _threshold(held, bits) if held else None
         if above is not None:
             found[bits] = above

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nto3d.errors import InputError
+from nto3d.errors import InputError, some_of
 
 log = logging.getLogger("nto3d")
 FIT = 0.75  # share of the smaller side that has a partner, where numbers are believed although some have none
@@ -112,13 +112,9 @@ def say_alone(where: Path, alone: Sequence[object], total: int, what: str, partn
             what becomes of them.
     """
     if alone:
-        log.warning("%s: %d of %d %ss without a %s%s: %s", where, len(alone), total, what, partner, then, named(alone))
-
-
-def named(things: Sequence[object]) -> str:
-    """The first few of them in words."""
-    rest = len(things) - _NAMED
-    return ", ".join(str(thing) for thing in things[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+        log.warning(
+            "%s: %d of %d %ss without a %s%s: %s", where, len(alone), total, what, partner, then, some_of(alone, _NAMED)
+        )
 
 
 def _best(left: Sequence[Numbers], right: Sequence[Numbers]) -> _Match:

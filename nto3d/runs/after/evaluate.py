@@ -21,7 +21,8 @@ from nto3d.runs.lift.files import true_masks
 from nto3d.runs.objects import object_metrics, with_truth
 from nto3d.runs.owner import owned
 from nto3d.runs.stored import open_run, stored_objects
-from nto3d.stages.reconstruct.assess import METRICS_NAME, assess_mesh, assess_views, write_metrics
+from nto3d.stages.reconstruct.assess import assess_mesh, assess_views, write_metrics
+from nto3d.training.log import METRICS_NAME
 
 KEYS = ("evaluate.", "scene.path", "device", "threads")
 

@@ -27,11 +27,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from nto3d.errors import InputError
+from nto3d.errors import InputError, some_of
 from nto3d.segment.hf.files import PROCESSING, WHO, HfFolder, fetch_command
 from nto3d.segment.passes import Frame, Points
 from nto3d.types import ByteArray
-from nto3d.weights.transformers_library import import_transformers, quiet, reason, some_names
+from nto3d.weights.transformers_library import import_transformers, quiet, reason
 
 Parts = dict[str, Tensor]  # an embedding's parts, by name
 FEATURES, EARLY, LEVELS = "features", "early", ("level_0", "level_1", "level_2")
@@ -277,6 +277,6 @@ def load_model(folder: HfFolder, name: str, device: torch.device) -> Any:
             raise InputError(f"{name} needs the package timm, which is not installed: pip install timm") from error
         raise InputError(f"segmenter.model: {folder.path}: cannot be loaded as {name} ({reason(error)})") from error
     if found["missing_keys"]:  # transformers warns and goes on with random numbers
-        missing = some_names(sorted(found["missing_keys"]))
+        missing = some_of(sorted(found["missing_keys"]))
         raise InputError(f"segmenter.model: {folder.path}: expected all weights of {name}, missing {missing}")
     return model.requires_grad_(False).eval().to(device)

@@ -25,7 +25,7 @@ from nto3d.report.pictures import ViewPictures
 from nto3d.report.shade import Shading, guess_up, turntable
 from nto3d.stages.model import SurfaceModel
 from nto3d.stages.views.render import render_view
-from nto3d.training.log import History
+from nto3d.training.log import METRICS_NAME, History
 from nto3d.types import BoolArray, FloatArray, Mesh, Scene
 
 log = logging.getLogger("nto3d")
@@ -35,7 +35,7 @@ FRAMES, TURNTABLE = 10, (300, 300)  # of a turntable in the report: pictures, an
 # Of the turntable that shows what is seen: from above to below, where most of what is unseen lies
 SWAY = tuple(np.radians((18, 18, 0, -20, -40, -55, -40, -20, 0, 18)))
 SEEN_KEY = {"seen by a training view": (78, 143, 214), "seen by no training view": (237, 125, 49)}
-METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
+REPORT_NAME = "report.html"
 
 
 @dataclass
